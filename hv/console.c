@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Two steps: compose() merges the writers' rings, line by line, into one staged stream; offer() hands that stream to
+ * each host device at the device's own pace. The slowest living device holds the stream back, a dead one does not.
+ */
+#include "hv/console.h"
+
+#include "hv/error.h"
+#include "hv/format.h"
+#include "hv/guest.h"
+#include "hv/lock.h"
+#include "hv/machine.h"
+#include "hv/string.h"
+#include "hv/vcpu.h"
+
+#define OWN_SIZE   32768u /* unsent text of the hypervisor; a power of two */
+#define STAGE_SIZE 1024u  /* composed, not yet taken by every device; a power of two */
+#define STAGE_STEP 4u     /* one byte of a writer can stage this many: a line break, and a newline with its return */
+#define EARLY_SIZE 16384u /* the first output, shown to devices that come later */
+
+#define SILENCE_MS  10u   /* a writer that is silent for so long has left its line open on purpose (a prompt) */
+#define PATIENCE_MS 500u  /* others wait so long at most for the end of a line */
+#define DEAD_MS     2000u /* a device that takes nothing for so long is dead */
+
+#define ROUNDS_MAX 16u /* of one poll */
+#define INPUT_MAX  64u /* bytes read in one poll */
+#define STALL_POLLS_MAX                                                                                                \
+    1000000u                    /* a flush gives up after so many polls without progress; no clock is needed for that */
+#define FLUSH_BYTES_MAX 131072u /* and after so many bytes: running guests may write for ever */
+
+#define WRITERS_MAX (GUESTS_MAX + 1)
+#define WRITER_OWN  0u          /* the hypervisor; guest i is writer i + 1 */
+#define WRITER_NONE WRITERS_MAX /* nobody has text, or all wait for an open line */
+
+struct output {
+    struct console_driver driver;
+    uint32_t tail;       /* the next staged byte for this device */
+    uint32_t early_next; /* before that: early output that it has not seen */
+    uint32_t early_end;
+    uint64_t progress_ticks;
+    bool dead;
+};
+
+struct line_port {
+    struct guest *guest;
+    struct console_port *port;
+};
+
+/* Written under own_lock, except for own_tail, which belongs to the serving CPU. */
+static struct lock own_lock;
+static uint8_t own_bytes[OWN_SIZE];
+static uint32_t own_head, own_tail;
+static uint32_t own_lost; /* texts that did not fit */
+
+static struct line_port ports[GUESTS_MAX]; /* constant once guests run */
+static uint32_t port_count;
+static bool deferred;
+static uint32_t panic_cpu; /* number + 1 of the CPU that panics */
+
+/* Belongs to the CPU that has set `serving`. */
+static uint32_t serving;
+static struct output outputs[CONSOLE_DRIVERS_MAX];
+static uint32_t output_count;
+static uint8_t stage_bytes[STAGE_SIZE];
+static uint32_t stage_head;
+static uint8_t early[EARLY_SIZE];
+static uint32_t early_count;
+static uint32_t line_owner; /* writer of the last byte */
+static bool line_open;      /* the cursor is not at column 0 */
+static bool others_wait;    /* since others_wait_ticks, for the end of the open line */
+static uint64_t others_wait_ticks;
+static uint64_t last_byte_ticks;
+
+static bool panic_elsewhere(void)
+{
+    uint32_t panicking = __atomic_load_n(&panic_cpu, __ATOMIC_ACQUIRE);
+
+    return panicking != 0 && panicking != machine_cpu() + 1;
+}
+
+static bool serve_begin(void)
+{
+    return !panic_elsewhere() && __atomic_exchange_n(&serving, 1, __ATOMIC_ACQUIRE) == 0;
+}
+
+static void serve_end(void)
+{
+    __atomic_store_n(&serving, 0, __ATOMIC_RELEASE);
+}
+
+static uint64_t ticks_of_ms(uint64_t ms)
+{
+    return machine_ticks_hz() / 1000 * ms;
+}
+
+/* ---- The writers ---- */
+
+static uint32_t writer_used(uint32_t writer)
+{
+    if (writer == WRITER_OWN)
+        return __atomic_load_n(&own_head, __ATOMIC_ACQUIRE) - own_tail;
+    return ring_used(&ports[writer - 1].port->out);
+}
+
+static uint8_t writer_take(uint32_t writer)
+{
+    uint8_t byte = 0;
+
+    if (writer == WRITER_OWN) {
+        byte = own_bytes[own_tail % OWN_SIZE];
+        __atomic_store_n(&own_tail, own_tail + 1, __ATOMIC_RELEASE);
+    } else {
+        (void)ring_take(&ports[writer - 1].port->out, &byte);
+    }
+    return byte;
+}
+
+/* Any writer but `except` that has text: the hypervisor before guests, guests in turn. */
+static uint32_t writer_with_text(uint32_t except)
+{
+    if (except != WRITER_OWN && writer_used(WRITER_OWN) > 0)
+        return WRITER_OWN;
+    for (uint32_t i = 0; i < port_count; i++) {
+        uint32_t writer = (line_owner + i) % port_count + 1;
+        if (writer != except && writer_used(writer) > 0)
+            return writer;
+    }
+    return WRITER_NONE;
+}
+
+/* Whose byte comes next. Nobody breaks into a line that its writer is about to end, unless there is a hurry. */
+static uint32_t writer_choose(uint64_t now, bool hurry)
+{
+    if (!line_open)
+        return writer_with_text(WRITER_NONE);
+    uint32_t other = writer_with_text(line_owner);
+    if (other == WRITER_NONE) {
+        others_wait = false;
+        return writer_used(line_owner) > 0 ? line_owner : WRITER_NONE;
+    }
+    if (!others_wait) {
+        others_wait = true;
+        others_wait_ticks = now;
+    }
+    bool patient = now - others_wait_ticks <= ticks_of_ms(PATIENCE_MS);
+    if (writer_used(line_owner) > 0)
+        return patient ? line_owner : other;
+    if (!hurry && patient && now - last_byte_ticks <= ticks_of_ms(SILENCE_MS))
+        return WRITER_NONE;
+    return other;
+}
+
+/* ---- The staged stream ---- */
+
+static uint32_t stage_room(void)
+{
+    uint32_t used = 0;
+
+    for (uint32_t i = 0; i < output_count; i++) {
+        if (!outputs[i].dead)
+            used = (uint32_t)max_u64(used, stage_head - outputs[i].tail);
+    }
+    return STAGE_SIZE - used;
+}
+
+static void stage(uint8_t byte)
+{
+    if (early_count < EARLY_SIZE)
+        early[early_count++] = byte;
+    stage_bytes[stage_head % STAGE_SIZE] = byte;
+    stage_head++;
+    for (uint32_t i = 0; i < output_count; i++) { /* a dead device loses the oldest bytes */
+        if (stage_head - outputs[i].tail > STAGE_SIZE)
+            outputs[i].tail = stage_head - STAGE_SIZE;
+    }
+}
+
+static void stage_from(uint32_t writer)
+{
+    if (line_open && writer != line_owner) {
+        stage('\r');
+        stage('\n');
+        line_open = false;
+        others_wait = false;
+    }
+    uint8_t byte = writer_take(writer);
+    if (writer == WRITER_OWN && byte == '\n')
+        stage('\r');
+    stage(byte);
+    line_owner = writer;
+    if (byte == '\n')
+        line_open = others_wait = false;
+    else if (byte != '\r')
+        line_open = true;
+}
+
+/* Merge what the writers have, as far as there is room. Returns the number of their bytes. */
+static uint32_t compose(uint64_t now, bool hurry)
+{
+    uint32_t count = 0;
+
+    for (; count < STAGE_SIZE && stage_room() >= STAGE_STEP; count++) {
+        uint32_t writer = writer_choose(now, hurry);
+        if (writer == WRITER_NONE)
+            break;
+        stage_from(writer);
+        last_byte_ticks = now;
+    }
+    return count;
+}
+
+/* ---- The devices ---- */
+
+static uint32_t output_unsent(const struct output *output)
+{
+    return output->early_end - output->early_next + (stage_head - output->tail);
+}
+
+static uint32_t output_write(struct output *output, const uint8_t *bytes, uint32_t size)
+{
+    return (uint32_t)min_u64(output->driver.write(output->driver.context, bytes, size), size);
+}
+
+/* Give a device what it takes. Returns the number of bytes. */
+static uint32_t offer(struct output *output, uint64_t now)
+{
+    uint32_t taken, total = 0;
+
+    while (output_unsent(output) > 0) {
+        if (output->early_next < output->early_end) {
+            taken = output_write(output, early + output->early_next, output->early_end - output->early_next);
+            output->early_next += taken;
+        } else {
+            uint32_t start = output->tail % STAGE_SIZE;
+            uint32_t size = (uint32_t)min_u64(stage_head - output->tail, STAGE_SIZE - start);
+            taken = output_write(output, stage_bytes + start, size);
+            output->tail += taken;
+        }
+        if (taken == 0)
+            break;
+        total += taken;
+    }
+    if (total > 0 || output_unsent(output) == 0) {
+        output->dead = false;
+        output->progress_ticks = now;
+    } else if (now - output->progress_ticks > ticks_of_ms(DEAD_MS)) {
+        output->dead = true;
+    }
+    return total;
+}
+
+/* One poll's worth of output, for the serving CPU. Returns the number of bytes that moved. */
+static uint32_t carry_output(bool hurry)
+{
+    uint32_t total = 0;
+
+    for (uint32_t round = 0; round < ROUNDS_MAX; round++) {
+        uint64_t now = machine_ticks();
+        uint32_t moved = compose(now, hurry);
+        for (uint32_t i = 0; i < output_count; i++)
+            moved += offer(&outputs[i], now);
+        total += moved;
+        if (moved == 0)
+            break;
+    }
+    return total;
+}
+
+/* What no device could take yet; dead devices do not count. */
+static bool output_remains(void)
+{
+    for (uint32_t i = 0; i < output_count; i++) {
+        if (!outputs[i].dead && output_unsent(&outputs[i]) > 0)
+            return true;
+    }
+    return writer_with_text(WRITER_NONE) != WRITER_NONE;
+}
+
+/* ---- Towards the guests ---- */
+
+/* The keyboard is the first guest's; bytes that come before there is one are dropped. */
+static void carry_input(void)
+{
+    uint32_t budget = INPUT_MAX, put = 0;
+    uint8_t byte;
+
+    for (uint32_t i = 0; i < output_count; i++) {
+        const struct console_driver *driver = &outputs[i].driver;
+        while (driver->read != NULL && budget > 0 && (port_count == 0 || ring_free(&ports[0].port->in) > 0) &&
+               driver->read(driver->context, &byte)) {
+            budget--;
+            if (port_count > 0 && ring_put(&ports[0].port->in, byte))
+                put++;
+        }
+    }
+    if (put > 0)
+        vcpu_request(ports[0].guest->vcpus[0], REQUEST_CONSOLE);
+}
+
+static void tell_of_room(void)
+{
+    for (uint32_t i = 0; i < port_count; i++) {
+        struct console_port *port = ports[i].port;
+        if (ring_free(&port->out) >= RING_SIZE / 2 && __atomic_exchange_n(&port->wants_room, 0, __ATOMIC_ACQ_REL) != 0)
+            vcpu_request(ports[i].guest->vcpus[0], REQUEST_CONSOLE);
+    }
+}
+
+void console_notify(struct guest *guest)
+{
+    for (uint32_t i = 0; i < port_count; i++) {
+        if (ports[i].guest == guest && ports[i].port->changed != NULL) {
+            guest_devices_lock(guest);
+            ports[i].port->changed(ports[i].port->context);
+            guest_devices_unlock(guest);
+        }
+    }
+}
+
+/* ---- The public operations ---- */
+
+int console_add_driver(const struct console_driver *driver)
+{
+    int error = E_NOMEM;
+
+    while (!serve_begin())
+        machine_relax();
+    if (output_count < CONSOLE_DRIVERS_MAX) {
+        outputs[output_count++] = (struct output){
+            .driver = *driver,
+            .tail = stage_head,
+            .early_end = early_count,
+            .progress_ticks = machine_ticks(),
+        };
+        error = 0;
+    }
+    serve_end();
+    if (!deferred)
+        console_flush();
+    return error;
+}
+
+int console_attach(struct guest *guest, struct console_port *port)
+{
+    if (port_count >= GUESTS_MAX)
+        return E_NOMEM;
+    ports[port_count] = (struct line_port){guest, port};
+    port_count++;
+    return 0;
+}
+
+static void own_put(const char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        own_bytes[(own_head + i) % OWN_SIZE] = (uint8_t)text[i];
+    __atomic_store_n(&own_head, own_head + (uint32_t)size, __ATOMIC_RELEASE);
+}
+
+static void own_write(const char *text, size_t size)
+{
+    char notice[64];
+    size_t notice_size = 0;
+    size_t room = OWN_SIZE - (own_head - __atomic_load_n(&own_tail, __ATOMIC_ACQUIRE));
+
+    if (own_lost > 0)
+        notice_size = format_text(notice, sizeof(notice), "bulkhead: %u messages are missing here\n", own_lost);
+    if (room < size + notice_size) {
+        own_lost++;
+        return;
+    }
+    own_put(notice, notice_size);
+    own_put(text, size);
+    own_lost = 0;
+}
+
+void console_write(const char *text, size_t size)
+{
+    bool panicking = __atomic_load_n(&panic_cpu, __ATOMIC_ACQUIRE) != 0;
+
+    if (panic_elsewhere())
+        return;
+    if (!panicking)
+        lock_take(&own_lock);
+    own_write(text, size);
+    if (!panicking)
+        lock_release(&own_lock);
+    if (panicking || !deferred)
+        console_flush();
+}
+
+void console_defer(void)
+{
+    deferred = true;
+}
+
+bool console_poll(void)
+{
+    if (!serve_begin())
+        return true;
+    carry_input();
+    (void)carry_output(false);
+    tell_of_room();
+    bool remains = output_remains();
+    serve_end();
+    return remains;
+}
+
+bool console_busy(void)
+{
+    for (uint32_t i = 0; i < port_count; i++) {
+        if (__atomic_load_n(&ports[i].port->wants_room, __ATOMIC_RELAXED) != 0)
+            return true;
+    }
+    return output_remains();
+}
+
+void console_flush(void)
+{
+    uint32_t bytes = 0;
+    bool served = false;
+
+    for (uint32_t stalled = 0; stalled < STALL_POLLS_MAX && bytes < FLUSH_BYTES_MAX; stalled++) {
+        if (serve_begin()) {
+            uint32_t moved = carry_output(true);
+            bool done = !output_remains();
+            serve_end();
+            if (done)
+                return;
+            served = true;
+            bytes += moved;
+            stalled = moved > 0 ? 0 : stalled;
+        }
+        machine_relax();
+    }
+    if (served && bytes < FLUSH_BYTES_MAX && serve_begin()) { /* nothing waits for these devices again */
+        for (uint32_t i = 0; i < output_count; i++)
+            outputs[i].dead = outputs[i].dead || output_unsent(&outputs[i]) > 0;
+        serve_end();
+    }
+}
+
+bool console_panic(void)
+{
+    uint32_t nobody = 0, mine = machine_cpu() + 1;
+
+    if (!__atomic_compare_exchange_n(&panic_cpu, &nobody, mine, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE) &&
+        nobody != mine)
+        return false;
+    own_lock = (struct lock){0, 0};
+    serve_end();
+    return true;
+}

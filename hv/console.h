@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The host's console and the guests' serial lines. Every writer owns a ring; one CPU at a time (the
+ * monitor CPU, or CPU 0 between exits) carries bytes between the rings and the host's device, so no guest waits for it.
+ */
+#ifndef HV_CONSOLE_H
+#define HV_CONSOLE_H
+
+#include "hv/ring.h"
+#include "hv/types.h"
+
+struct guest;
+
+/* A host device that the console writes to and reads from; drivers/host provides it. */
+struct console_driver {
+    const char *name; /* "com1" */
+    /* Hand over up to `size` bytes without waiting. Returns how many were taken. */
+    size_t (*write)(void *context, const uint8_t *bytes, size_t size);
+    /* Take one received byte. Returns false when there is none. NULL for a device that only shows. */
+    bool (*read)(void *context, uint8_t *byte);
+    void *context;
+};
+
+/*
+ * A guest's serial line as its UART model sees it. The model puts into `out` (a full ring means: withhold THRE)
+ * and takes from `in`. `changed` is called on the guest's first CPU, with device access serialised, when
+ * input has come or when room in a full `out` has come back.
+ */
+struct console_port {
+    struct ring out;
+    struct ring in;
+    uint32_t wants_room; /* set by the model when it found `out` full; the console clears it and calls `changed` */
+    void (*changed)(void *context);
+    void *context;
+};
+
+/* Add a host device (at most CONSOLE_DRIVERS_MAX). Returns 0 or E_NOMEM. What was written before is kept and shown. */
+#define CONSOLE_DRIVERS_MAX 4u
+int console_add_driver(const struct console_driver *driver);
+
+/*
+ * Connect a guest's serial line, before guests run. `port` stays valid for good. The first one gets the keyboard.
+ * Returns 0 or E_NOMEM.
+ */
+int console_attach(struct guest *guest, struct console_port *port);
+
+/*
+ * On the guest's first CPU, when it serves REQUEST_CONSOLE: calls the port's `changed`, with device access serialised.
+ */
+void console_notify(struct guest *guest);
+
+/*
+ * Write text of the hypervisor itself; "\n" ends a line. From any CPU. The oldest unsent text is never overwritten: a
+ * text that does not fit is lost whole, and a line tells how many were. Until console_defer, waits until the text is
+ * sent.
+ */
+void console_write(const char *text, size_t size);
+
+/* Start-up is over: from now on console_write only queues, and console_poll sends. */
+void console_defer(void);
+
+/* Carry bytes both ways without waiting. Called by the CPU that serves the console. Returns true when output remains.
+ */
+bool console_poll(void);
+
+/* True while something is unsent: the serving CPU then polls every millisecond instead of every ten. */
+bool console_busy(void);
+
+/* Send everything, waiting as long as it takes (bounded): before power-off and in a panic. */
+void console_flush(void);
+
+/*
+ * The calling CPU panics: it alone writes from now on, at once and past any lock that it or another CPU holds.
+ * Returns false when another CPU did so before; this one then has nothing to say.
+ */
+bool console_panic(void);
+
+#endif
