@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Pages for page tables, control blocks and stacks: one pool, taken from at start-up, never given back.
+ */
+#ifndef HV_PAGES_H
+#define HV_PAGES_H
+
+#include "hv/types.h"
+
+/* Start with a pool of `size` bytes of RAM at `base`; partial pages at its ends are left out. */
+void pages_init(hpa_t base, uint64_t size);
+
+/*
+ * Take `count` (>= 1) contiguous pages, filled with zeros, at a multiple of `alignment` bytes (a power of two; less
+ * than a page means a page). From any CPU whose address space maps the pool. Returns 0 when the pool is used up or
+ * frozen.
+ */
+hpa_t pages_allocate(uint64_t count, uint64_t alignment);
+
+/* From now on nothing can be taken: guests run. */
+void pages_freeze(void);
+
+/* Pages of the pool, and how many of them are taken or lost to alignment. */
+uint64_t pages_total(void);
+uint64_t pages_used(void);
+
+/* True when some byte of [base, base + size) belongs to the pool, taken or not: the audit asks. */
+bool pages_overlap(hpa_t base, uint64_t size);
+
+#endif
