@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One partition: its vCPUs, memory, buses, models and fate.
+ */
+#ifndef HV_GUEST_H
+#define HV_GUEST_H
+
+#include "hv/boot_info.h"
+#include "hv/bus.h"
+#include "hv/device.h"
+#include "hv/irq.h"
+#include "hv/lock.h"
+#include "hv/types.h"
+#include "hv/vcpu.h"
+
+/* The PC's memory map. Guest RAM is one host-contiguous piece below the hole and at most one above 4 GiB. */
+#define GUEST_LOW_RAM_MAX   GIB(3)
+#define GUEST_HIGH_RAM_BASE GIB(4)
+#define GUEST_VGA_HOLE_BASE 0xa0000u /* 0xa0000-0xb7fff is nobody's; 0xb8000 (text) up to 0xbffff is RAM that no map offers */
+#define GUEST_VGA_TEXT_BASE 0xb8000u
+#define GUEST_BIOS_BASE     0xe0000u /* the firmware tables of the models live in 0xe0000-0xfffff, reserved in the memory map */
+#define GUEST_HIGH_MEMORY   0x100000u
+
+struct guest_config;
+
+struct guest_ram {
+    gpa_t base;
+    hpa_t host;
+    uint64_t size; /* bytes, multiple of the page size */
+};
+#define GUEST_RAM_MAX 4u
+
+enum guest_state {
+    GUEST_CREATED, /* has not run yet */
+    GUEST_RUNNING,
+    GUEST_STOPPED, /* for good */
+};
+
+enum guest_action {
+    GUEST_GO_ON,
+    GUEST_RESET,     /* load again and start over */
+    GUEST_POWER_OFF, /* it switched itself off */
+    GUEST_CRASH,     /* it did what we do not offer, or died */
+};
+
+struct guest {
+    uint32_t number;
+    uint32_t state;  /* enum guest_state */
+    uint32_t action; /* enum guest_action: what happens once its vCPUs are parked */
+    const struct guest_config *config;
+    const char *name;
+    struct guest_ram ram[GUEST_RAM_MAX]; /* sorted by base; what gmem and stage 2 offer */
+    uint32_t ram_count;
+    uint64_t memory_bytes; /* as configured */
+    uint8_t physical_bits; /* width of a guest-physical address, as CPUID tells the guest */
+    hpa_t stage2_root;
+    uint64_t generation; /* counts starts */
+    uint32_t vcpu_count;
+    struct vcpu *vcpus[GUEST_CPUS_MAX];
+    struct bus ports;
+    struct bus memory;
+    struct irq_router irq;
+    struct device devices[GUEST_DEVICES_MAX];
+    uint32_t device_count;
+    struct lock devices_lock;
+    const char *action_reason; /* a short constant text, for the log */
+    const struct boot_info *boot;
+    uint32_t resets;
+    uint32_t unknown_msrs[16]; /* those whose line has been written */
+    uint32_t unknown_msr_count;
+};
+
+/* Serialise device access; free of cost for a guest with one vCPU. */
+static inline void guest_devices_lock(struct guest *guest)
+{
+    if (guest->vcpu_count > 1)
+        lock_take(&guest->devices_lock);
+}
+
+static inline void guest_devices_unlock(struct guest *guest)
+{
+    if (guest->vcpu_count > 1)
+        lock_release(&guest->devices_lock);
+}
+
+/*
+ * Build a guest from its configuration and what the plan gave it: RAM pieces (host memory that its CPUs map), physical CPUs (one a vCPU). Makes its second-stage
+ * tables, vCPUs and device models. On the boot CPU, before any guest runs. Returns the guest, or NULL after a log line that says what failed.
+ */
+struct guest *guest_create(const struct guest_config *config, const struct guest_ram *ram, uint32_t ram_count,
+                           const uint32_t *cpus, const struct boot_info *boot);
+
+/* Load the guest and run it, on the CPU of `vcpu`, until it has stopped for good. Takes a struct vcpu. */
+void guest_main(void *vcpu);
+
+/* All guests that were created. */
+uint32_t guest_count(void);
+struct guest *guest_get(uint32_t number);
+
+/* True when no guest runs, or will run, any more. */
+bool guest_all_stopped(void);
+
+/* The guest did what Bulkhead does not offer, or broke: stop it, and say why in a sentence that goes on after `guest "x" stops: `. */
+void guest_crash(struct vcpu *vcpu, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/*
+ * From device models (a reset port, ACPI S5) and from a triple fault: carried out when the current exit is done. `why` is a short constant text:
+ * "ACPI reset register".
+ */
+void guest_request_reset(struct guest *guest, const char *why);
+void guest_request_power_off(struct guest *guest, const char *why);
+
+#endif

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A vCPU's run loop: serve requests, deliver an event, enter, hand the exit to its handler.
+ */
+#include "hv/vcpu.h"
+
+#include "hv/console.h"
+#include "hv/exit.h"
+#include "hv/guest.h"
+#include "hv/machine.h"
+#include "hv/msr.h"
+#include "hv/string.h"
+
+void vcpu_request(struct vcpu *vcpu, uint32_t requests)
+{
+    __atomic_fetch_or(&vcpu->requests, requests, __ATOMIC_SEQ_CST);
+    if (vcpu->cpu != machine_cpu())
+        machine_kick(vcpu->cpu);
+}
+
+/* An INIT: as a reset, but the boot processor of a machine without firmware has nowhere to start from. */
+static void vcpu_init(struct vcpu *vcpu)
+{
+    struct vcpu_state state;
+
+    if (vcpu->number == 0) {
+        guest_request_reset(vcpu->guest, "INIT of the boot processor");
+        return;
+    }
+    vcpu_state_reset(&state);
+    vcpu_reset(vcpu, &state);
+    vcpu->irq->init_reset(vcpu);
+    vcpu->run_state = VCPU_WAIT_FOR_STARTUP;
+}
+
+static void vcpu_start_up(struct vcpu *vcpu)
+{
+    struct vcpu_state state;
+
+    if (vcpu->run_state != VCPU_WAIT_FOR_STARTUP)
+        return;
+    vcpu_state_startup(&state, __atomic_load_n(&vcpu->startup_vector, __ATOMIC_ACQUIRE));
+    virt->vcpu_load_state(vcpu, &state);
+    vcpu->run_state = VCPU_RUNNING;
+}
+
+/* As the processor: one is delivered, one more is latched behind a running handler, and any further one is lost. */
+static void vcpu_take_nmi(struct vcpu *vcpu)
+{
+    struct virt_blocking blocking;
+
+    virt->read_blocking(vcpu, &blocking);
+    if (vcpu->pending_nmis < (blocking.nmi ? 1 : 2))
+        vcpu->pending_nmis++;
+}
+
+/* Returns false when the vCPU has to leave its loop. */
+static bool vcpu_serve_requests(struct vcpu *vcpu)
+{
+    uint32_t requests = __atomic_exchange_n(&vcpu->requests, 0, __ATOMIC_SEQ_CST);
+
+    if ((requests & REQUEST_STOP) != 0)
+        return false;
+    if ((requests & REQUEST_TIMERS) != 0) {
+        timer_run_expired(vcpu, machine_ticks());
+        machine_timer_set(timer_next(vcpu));
+    }
+    if ((requests & REQUEST_CONSOLE) != 0)
+        console_notify(vcpu->guest);
+    if ((requests & REQUEST_NMI) != 0)
+        vcpu_take_nmi(vcpu);
+    /* A SIPI that came with its INIT is for the processor after it. */
+    if ((requests & REQUEST_INIT) != 0)
+        vcpu_init(vcpu);
+    if ((requests & REQUEST_STARTUP) != 0)
+        vcpu_start_up(vcpu);
+    return true;
+}
+
+/* Sleep until something may have changed; the top of the loop looks what. */
+static void vcpu_wait(struct vcpu *vcpu)
+{
+    if (vcpu->run_state == VCPU_HALTED && event_would_wake(vcpu)) {
+        vcpu->run_state = VCPU_RUNNING;
+        return;
+    }
+    machine_wait(&vcpu->requests);
+    vcpu_request(vcpu, REQUEST_TIMERS);
+}
+
+static void vcpu_trace(struct vcpu *vcpu, const struct vmexit *exit)
+{
+    struct exit_trace *trace = &vcpu->trace[vcpu->trace_next++ % EXIT_TRACE_SIZE];
+
+    trace->rip = vcpu_read(vcpu, VCPU_RIP);
+    trace->kind = (uint8_t)exit->kind;
+    trace->reason = exit->reason;
+    /* The first word of what the kind carries: port, address, register. */
+    trace->detail = exit->memory.address;
+    vcpu->exits[exit->kind]++;
+}
+
+void vcpu_run(struct vcpu *vcpu)
+{
+    struct vmexit exit;
+
+    vcpu_request(vcpu, REQUEST_TIMERS);
+    for (;;) {
+        if (__atomic_load_n(&vcpu->requests, __ATOMIC_ACQUIRE) != 0 && !vcpu_serve_requests(vcpu))
+            return;
+        if (vcpu->run_state != VCPU_RUNNING) {
+            vcpu_wait(vcpu);
+            continue;
+        }
+        event_deliver(vcpu);
+        virt->run(vcpu, &exit);
+        vcpu_trace(vcpu, &exit);
+        switch (exit_handle(vcpu, &exit)) {
+        case RESUME: break;
+        case RESUME_AFTER: vcpu_advance(vcpu, &exit); break;
+        case BLOCK:
+            vcpu_advance(vcpu, &exit);
+            vcpu->run_state = VCPU_HALTED;
+            break;
+        }
+    }
+}
+
+void vcpu_reset(struct vcpu *vcpu, const struct vcpu_state *state)
+{
+    memcpy(vcpu->gpr, state->gpr, sizeof(vcpu->gpr));
+    vcpu->tpr = 0;
+    vcpu->guest_xcr0 = 1;
+    event_reset(vcpu);
+    msr_reset(vcpu);
+    machine_reset_registers();
+    virt->vcpu_load_state(vcpu, state);
+}
+
+/* Intel SDM vol. 3, "Processor State After Reset", table "IA-32 and Intel 64 Processor States Following Power-up, Reset, or INIT". */
+void vcpu_state_reset(struct vcpu_state *state)
+{
+    const struct segment_register data = {0, 0xffff, SEGMENT_P | SEGMENT_S | 3, 0};
+
+    memset(state, 0, sizeof(*state));
+    state->rip = 0xfff0;
+    state->rflags = 2;
+    state->cr0 = 0x60000010;
+    state->gpr[GPR_RDX] = machine_cpuid(1, 0).eax; /* the processor's signature */
+    for (unsigned i = SEGMENT_ES; i <= SEGMENT_GS; i++)
+        state->segments[i] = data;
+    state->segments[SEGMENT_CS] = (struct segment_register){0xffff0000, 0xffff, SEGMENT_P | SEGMENT_S | 0xb, 0xf000};
+    state->segments[SEGMENT_LDTR] = (struct segment_register){0, 0xffff, SEGMENT_P | 2, 0};
+    state->segments[SEGMENT_TR] = (struct segment_register){0, 0xffff, SEGMENT_P | 0xb, 0};
+    state->gdtr = (struct table_register){0, 0xffff};
+    state->idtr = (struct table_register){0, 0xffff};
+}
+
+/* Intel SDM vol. 3, "Typical AP Initialization Sequence": CS:IP is vector * 100h : 0. */
+void vcpu_state_startup(struct vcpu_state *state, uint8_t vector)
+{
+    vcpu_state_reset(state);
+    state->rip = 0;
+    state->segments[SEGMENT_CS].selector = (uint16_t)(vector << 8);
+    state->segments[SEGMENT_CS].base = (uint64_t)vector << 12;
+}

@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The planner on machines that are described here: where memory goes, who owns a CPU, and the exact words of each
+ * refusal. The configuration's reader still refuses several guests, so each guest is read from a text of its own and
+ * they are put together here.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "hv/error.h"
+#include "hv/plan.h"
+
+static struct boot_info boot;
+static struct plan_machine machine;
+static struct config config;
+static struct plan plan;
+static struct diagnostics diagnostics;
+static char output[1 << 14];
+
+static void report(struct diagnostics *self, const char *line)
+{
+    (void)self;
+    strcat(output, line);
+    strcat(output, "\n");
+}
+
+static const char *device_name(uint32_t index)
+{
+    static const char *const names[] = {"uart", "pic", "pit", NULL};
+
+    return names[index];
+}
+
+static void reserve(hpa_t base, uint64_t size, const char *what)
+{
+    machine.reserved[machine.reserved_count++] = (struct plan_reserved){base, size, what};
+}
+
+/* Four CPUs, 1 GiB of which 126 MiB-1008 MiB are in one piece, three modules. */
+static int small_machine(void **state)
+{
+    (void)state;
+    memset(&boot, 0, sizeof(boot));
+    memset(&machine, 0, sizeof(machine));
+    memset(&config, 0, sizeof(config));
+    boot_memory_add(&boot, MIB(1), MIB(1023), BOOT_MEMORY_RAM);
+    boot_memory_add(&boot, MIB(1008), MIB(16), BOOT_MEMORY_ACPI);
+    boot_memory_add(&boot, 0, 0x9fc00, BOOT_MEMORY_RAM);
+    boot_memory_add(&boot, 0x9fc00, 0x400, BOOT_MEMORY_RESERVED);
+    boot_memory_add(&boot, 0xfffc0000, 0x40000, BOOT_MEMORY_RESERVED);
+    boot_module_add(&boot, MIB(100), MIB(8), "a/vmlinuz");
+    boot_module_add(&boot, MIB(110), MIB(16) - 5, "initramfs");
+    boot_module_add(&boot, MIB(109) + 1, 300, "f.toml");
+    machine.boot = &boot;
+    machine.cpu_count = 4;
+    machine.device_name = device_name;
+    reserve(0, MIB(1), "the first megabyte");
+    reserve(MIB(1), MIB(3), "the hypervisor's image");
+    reserve(MIB(4), MIB(16), "the page pool");
+    return 0;
+}
+
+/* 64 GiB: 3 GiB below the hole, the rest from 4 GiB on. */
+static void large_machine(void)
+{
+    boot.memory_count = 0;
+    boot_memory_add(&boot, 0, GIB(3), BOOT_MEMORY_RAM);
+    boot_memory_add(&boot, GIB(4), GIB(61), BOOT_MEMORY_RAM);
+}
+
+/* Add the one guest of a text. `keys` stand from line 3 on. */
+static void add_guest(const char *name, const char *keys)
+{
+    static struct config one;
+    char text[2000];
+
+    memset(&diagnostics, 0, sizeof(diagnostics));
+    diagnostics.report = report;
+    output[0] = '\0';
+    snprintf(text, sizeof(text), "[guest.%s]\nboot = \"%s\"\n%s", name, strstr(keys, "modules") ? "multiboot" : "linux",
+             keys);
+    config_parse("f.toml", text, strlen(text), &one, &diagnostics);
+    assert_string_equal(output, "");
+    assert_true(config.guest_count < GUESTS_MAX);
+    config.guests[config.guest_count++] = one.guests[0];
+}
+
+static void add_guest_of(const char *name, unsigned cpu, const char *memory)
+{
+    char keys[200];
+
+    snprintf(keys, sizeof(keys), "cpus = [%u]\nmemory = \"%s\"\nkernel = \"vmlinuz\"\n", cpu, memory);
+    add_guest(name, keys);
+}
+
+static int run(void)
+{
+    memset(&plan, 0xa5, sizeof(plan));
+    memset(&diagnostics, 0, sizeof(diagnostics));
+    diagnostics.report = report;
+    output[0] = '\0';
+    int error = plan_make("f.toml", &config, &machine, &plan, &diagnostics);
+    assert_int_equal(error, diagnostics.errors == 0 ? 0 : E_INVAL);
+    return error;
+}
+
+static void expect_refusal(const char *messages)
+{
+    assert_int_equal(run(), E_INVAL);
+    assert_string_equal(output, messages);
+}
+
+static void expect_piece(uint32_t guest, uint32_t piece, hpa_t base, uint64_t size)
+{
+    assert_in_range(piece, 0, plan.guests[guest].piece_count - 1);
+    assert_int_equal(plan.guests[guest].pieces[piece].base, base);
+    assert_int_equal(plan.guests[guest].pieces[piece].end, base + size);
+}
+
+static void expect_ram(const struct guest_ram *ram, gpa_t base, hpa_t host, uint64_t size)
+{
+    assert_int_equal(ram->base, base);
+    assert_int_equal(ram->host, host);
+    assert_int_equal(ram->size, size);
+}
+
+static void one_guest(void **state)
+{
+    (void)state;
+    add_guest("a", "cpus = [2]\nmemory = \"512M\"\nkernel = \"vmlinuz\"\ninitrd = \"initramfs\"\n"
+                   "devices = [\"pic\", \"uart\"]\n");
+    assert_int_equal(run(), 0);
+    assert_int_equal(plan.guest_count, 1);
+    const struct plan_guest *guest = &plan.guests[0];
+    assert_ptr_equal(guest->config, &config.guests[0]);
+    assert_int_equal(guest->cpu_count, 1);
+    assert_int_equal(guest->cpus[0], 2);
+    assert_int_equal(guest->piece_count, 1);
+    expect_piece(0, 0, MIB(126), MIB(512));
+    assert_int_equal(guest->ram_count, 2);
+    expect_ram(&guest->ram[0], 0, MIB(126), 0xa0000);
+    expect_ram(&guest->ram[1], 0xb8000, MIB(126) + 0xb8000, MIB(512) - 0xb8000);
+    assert_int_equal(plan.cpu_owner[2], 0);
+    assert_int_equal(plan.cpu_owner[0], PLAN_NOBODY);
+    assert_int_equal(plan.monitor_cpu, 0);
+    assert_false(plan.monitor_shares_cpu);
+    assert_null(extents_find(&plan.free, MIB(126), MIB(126) + 1));
+    assert_non_null(extents_find(&plan.free, MIB(638), MIB(1008)));
+}
+
+static void a_guest_above_4_gib(void **state)
+{
+    (void)state;
+    large_machine();
+    add_guest_of("a", 0, "5G");
+    assert_int_equal(run(), 0);
+    const struct plan_guest *guest = &plan.guests[0];
+    assert_int_equal(guest->piece_count, 2);
+    expect_piece(0, 0, GIB(4), GIB(3)); /* 1 GiB pages fit nowhere below: the smaller piece has no such room */
+    expect_piece(0, 1, GIB(1), GIB(2));
+    assert_int_equal(guest->ram_count, 3);
+    expect_ram(&guest->ram[1], 0xb8000, GIB(4) + 0xb8000, GIB(3) - 0xb8000);
+    expect_ram(&guest->ram[2], GIB(4), GIB(1), GIB(2));
+    assert_int_equal(plan.monitor_cpu, 1);
+}
+
+static void monitor_shares_when_all_cpus_are_taken(void **state)
+{
+    (void)state;
+    machine.cpu_count = 2;
+    add_guest_of("a", 1, "16M");
+    add_guest_of("b", 0, "16M");
+    assert_int_equal(run(), 0);
+    assert_int_equal(plan.monitor_cpu, 0);
+    assert_true(plan.monitor_shares_cpu);
+    assert_int_equal(plan.cpu_owner[0], 1);
+}
+
+/* The largest goes first; the order of the file decides among equals. */
+static void several_guests(void **state)
+{
+    (void)state;
+    add_guest_of("a", 0, "16M");
+    add_guest_of("b", 1, "500M");
+    add_guest_of("c", 2, "16M");
+    add_guest_of("d", 3, "70M");
+    assert_int_equal(run(), 0);
+    expect_piece(1, 0, MIB(126), MIB(500));
+    expect_piece(3, 0, MIB(20), MIB(70));
+    expect_piece(0, 0, MIB(626), MIB(16));
+    expect_piece(2, 0, MIB(642), MIB(16));
+}
+
+/* 1 GiB alignment would leave no room for both; 2 MiB alignment does. */
+static void alignment_gives_way(void **state)
+{
+    (void)state;
+    boot.memory_count = 0;
+    boot_memory_add(&boot, MIB(512), MIB(3072), BOOT_MEMORY_RAM);
+    add_guest_of("a", 0, "1G");
+    assert_int_equal(run(), 0);
+    expect_piece(0, 0, GIB(1), GIB(1));
+    add_guest_of("b", 1, "1G");
+    assert_int_equal(run(), 0);
+    expect_piece(1, 0, GIB(2), GIB(1));
+    add_guest_of("c", 2, "1G");
+    assert_int_equal(run(), 0);
+    expect_piece(0, 0, MIB(512), GIB(1));
+    expect_piece(2, 0, MIB(2560), GIB(1));
+    boot.memory[0] = (struct boot_memory_range){MIB(512) + 5, MIB(2048) + KIB(8), BOOT_MEMORY_RAM};
+    config.guest_count = 2;
+    assert_int_equal(run(), 0);
+    expect_piece(0, 0, MIB(512) + KIB(4), GIB(1));
+    expect_piece(1, 0, MIB(1536) + KIB(4), GIB(1));
+}
+
+/* Ranges that are unsorted, cross each other, end in the middle of a page or behind all addresses. */
+static void wild_memory_map(void **state)
+{
+    static struct extents free;
+
+    (void)state;
+    memset(&boot, 0, sizeof(boot));
+    machine.reserved_count = 0;
+    boot.memory_count = 8;
+    boot.memory[0] = (struct boot_memory_range){BIT(52) - MIB(1), UINT64_MAX, BOOT_MEMORY_RAM};
+    boot.memory[1] = (struct boot_memory_range){MIB(8) - 1, MIB(8) + 2, BOOT_MEMORY_RAM};
+    boot.memory[2] = (struct boot_memory_range){MIB(2) + 1, MIB(6) - 2, BOOT_MEMORY_RAM};
+    boot.memory[3] = (struct boot_memory_range){MIB(9) - 1, 2, 77};
+    boot.memory[4] = (struct boot_memory_range){MIB(10) + 5, 0, BOOT_MEMORY_BAD};
+    boot.memory[5] = (struct boot_memory_range){MIB(12), MIB(4), BOOT_MEMORY_RAM};
+    boot.memory[6] = (struct boot_memory_range){UINT64_MAX - 1, 1, BOOT_MEMORY_RESERVED};
+    boot.memory[7] = (struct boot_memory_range){BIT(52) - KIB(6), BIT(51), BOOT_MEMORY_RESERVED};
+    plan_free_memory(&machine, &free);
+    assert_int_equal(free.count, 3);
+    assert_non_null(extents_find(&free, MIB(2) + KIB(4), MIB(9) - KIB(4)));
+    assert_non_null(extents_find(&free, MIB(9) + KIB(4), MIB(16)));
+    assert_non_null(extents_find(&free, BIT(52) - MIB(1), BIT(52) - KIB(8)));
+    assert_int_equal(extents_total(&free), MIB(14) - KIB(12) + MIB(1) - KIB(8));
+    machine.ram_end = MIB(3) + 1;
+    plan_free_memory(&machine, &free);
+    assert_int_equal(free.count, 1);
+    assert_int_equal(extents_total(&free), MIB(1) - KIB(4));
+}
+
+static void memory_base_is_honoured(void **state)
+{
+    (void)state;
+    add_guest("a", "cpus = [0]\nmemory = \"4M\"\nmemory_base = 0x2001000\nkernel = \"vmlinuz\"\n");
+    add_guest_of("b", 1, "70M");
+    assert_int_equal(run(), 0);
+    expect_piece(0, 0, MIB(32) + KIB(4), MIB(4));
+    expect_piece(1, 0, MIB(126), MIB(70));
+    large_machine();
+    config.guest_count = 0;
+    add_guest("a", "cpus = [0]\nmemory = \"6G\"\nmemory_base = \"8G\"\nkernel = \"vmlinuz\"\n");
+    assert_int_equal(run(), 0);
+    expect_piece(0, 0, GIB(8), GIB(3));
+    expect_piece(0, 1, GIB(11), GIB(3));
+}
+
+static void refuse_base(const char *base, const char *message)
+{
+    char keys[200], line[400];
+
+    config.guest_count = 0;
+    snprintf(keys, sizeof(keys), "cpus = [0]\nmemory = \"64M\"\nmemory_base = %s\nkernel = \"vmlinuz\"\n", base);
+    snprintf(line, sizeof(line), "f.toml:5:15: guest \"a\": memory_base %s: %s\n", base, message);
+    add_guest("a", keys);
+    expect_refusal(line);
+}
+
+static void memory_base_is_refused(void **state)
+{
+    (void)state;
+    refuse_base("0x100000", "64 MiB from there touch the hypervisor's image at 0x100000-0x3fffff; 0x1400000 would be "
+                            "free");
+    refuse_base("0x1300000", "64 MiB from there touch the page pool at 0x400000-0x13fffff; 0x1400000 would be free");
+    refuse_base("0x6000000", "64 MiB from there touch vmlinuz at 0x6400000-0x6bfffff; 0x1400000 would be free");
+    refuse_base("0x3c000000",
+                "64 MiB from there touch memory for ACPI tables at 0x3f000000-0x3fffffff; 0x1400000 would "
+                "be free");
+    refuse_base("0x80000000", "not all of 0x80000000-0x83ffffff is RAM; 0x1400000 would be free");
+    refuse_base("0xfffffc0000000", "not all of 0xfffffc0000000-0xfffffc3ffffff is RAM; 0x1400000 would be free");
+    reserve(MIB(30), MIB(60), "a test");
+    machine.ram_end = MIB(176);
+    refuse_base("0x8000000", "not all of 0x8000000-0xbffffff is RAM; remove the key");
+}
+
+static void memory_bases_collide(void **state)
+{
+    (void)state;
+    add_guest("a", "cpus = [0]\nmemory = \"64M\"\nmemory_base = \"128M\"\nkernel = \"vmlinuz\"\n");
+    add_guest("b", "cpus = [1]\nmemory = \"64M\"\nmemory_base = \"191M\"\nkernel = \"vmlinuz\"\n");
+    expect_refusal("f.toml:5:15: guest \"b\": memory_base 0xbf00000: 64 MiB from there touch the memory of guest \"a\" "
+                   "(line 5); 0x1400000 would be free\n");
+}
+
+static void more_memory_than_there_is(void **state)
+{
+    (void)state;
+    add_guest_of("a", 0, "900G");
+    expect_refusal("f.toml:4:10: guest \"a\": memory 900 GiB is more than there is: 963 MiB are free for guests, the "
+                   "largest piece has 882 MiB\n");
+    config.guest_count = 0;
+    add_guest_of("a", 0, "883M");
+    expect_refusal("f.toml:4:10: guest \"a\": memory 883 MiB needs one piece of 883 MiB; the largest that is left has "
+                   "882 MiB, all together have 963 MiB\n");
+    config.guest_count = 0;
+    add_guest_of("a", 0, "882M");
+    assert_int_equal(run(), 0);
+    expect_piece(0, 0, MIB(126), MIB(882));
+}
+
+/* Each guest alone would fit. The one that is too much is named, the others are judged without it. */
+static void more_memory_in_all(void **state)
+{
+    (void)state;
+    add_guest_of("a", 0, "800M");
+    add_guest_of("b", 1, "300M");
+    add_guest_of("c", 2, "128M");
+    expect_refusal("f.toml:4:10: guest \"b\": memory 300 MiB is more than is left: with the guests before it that "
+                   "makes 1100 MiB; 963 MiB are free for guests, the largest piece has 882 MiB\n"
+                   "f.toml:4:10: guest \"c\": memory 128 MiB needs one piece of 128 MiB; the largest that is left has "
+                   "82 MiB, all together have 163 MiB\n");
+}
+
+static void cpus_that_are_not_there(void **state)
+{
+    (void)state;
+    add_guest_of("a", 5, "16M");
+    expect_refusal("f.toml:3:9: guest \"a\": CPU 5 does not exist; this machine has CPUs 0-3\n");
+    machine.cpu_count = 5;
+    expect_refusal("f.toml:3:9: guest \"a\": CPU 5 does not exist; this machine has CPUs 0-4\n");
+    machine.cpu_count = 1;
+    expect_refusal("f.toml:3:9: guest \"a\": CPU 5 does not exist; this machine has CPU 0 only\n");
+    config.guests[0].cpus[0].number = 0;
+    add_guest_of("b", 0, "16M");
+    expect_refusal("f.toml:3:9: guest \"b\": CPU 0 already belongs to guest \"a\"\n");
+}
+
+static void modules_that_are_not_there(void **state)
+{
+    (void)state;
+    add_guest("a", "cpus = [0]\nmemory = \"16M\"\nkernel = \"vmlinux\"\ninitrd = \"rootfs\"\n");
+    expect_refusal(
+        "f.toml:5:10: guest \"a\": there is no boot module \"vmlinux\"; did you mean \"vmlinuz\"? the loader "
+        "brought \"vmlinuz\", \"initramfs\", \"f.toml\"\n"
+        "f.toml:6:10: guest \"a\": there is no boot module \"rootfs\"; the loader brought \"vmlinuz\", "
+        "\"initramfs\", \"f.toml\"\n");
+    config.guest_count = 0;
+    add_guest("a", "cpus = [0]\nmemory = \"16M\"\nkernel = \"vmlinuz\"\nmodules = [\"vmlinuz\", \"x\"]\n");
+    boot.module_count = 1;
+    boot.modules_cut = true;
+    expect_refusal("f.toml:6:23: guest \"a\": there is no boot module \"x\"; the loader brought \"vmlinuz\" and more "
+                   "than the 32 that Bulkhead can take\n");
+    boot.module_count = 0;
+    boot.modules_cut = false;
+    config.guest_count = 0;
+    add_guest_of("b", 0, "16M");
+    expect_refusal("f.toml:5:10: guest \"b\": there is no boot module \"vmlinuz\"; the loader brought none\n");
+}
+
+static void module_names_that_do_not_tell(void **state)
+{
+    (void)state;
+    boot_module_add(&boot, MIB(200), 10, "b/vmlinuz");
+    add_guest_of("a", 0, "16M");
+    expect_refusal("f.toml:5:10: guest \"a\": the loader brought 2 boot modules named \"vmlinuz\"; give each another "
+                   "name, as the last word of its string\n");
+    boot.modules[3].name_cut = true;
+    assert_int_equal(run(), 0);
+    boot.modules[0].name_cut = true;
+    boot.module_count = 1;
+    expect_refusal("f.toml:5:10: guest \"a\": there is no boot module \"vmlinuz\"; the loader "
+                   "brought \"vmlinuz...\"\n");
+}
+
+static void too_many_modules(void **state)
+{
+    (void)state;
+    add_guest("a",
+              "cpus = [0]\nmemory = \"16M\"\nkernel = \"vmlinuz\"\n"
+              "modules = [\"initramfs\",\"initramfs\",\"initramfs\",\"initramfs\",\"initramfs\",\"initramfs\",\n"
+              "\"initramfs\",\"initramfs\",\"initramfs\",\"initramfs\",\"initramfs\",\"initramfs\",\"initramfs\",\n"
+              "\"initramfs\",\"initramfs\",\"initramfs\",\n\"initramfs\"]\n");
+    expect_refusal("f.toml:9:1: guest \"a\": modules has more than 16 elements, which are the most\n");
+    config.guests[0].module_count = 16;
+    assert_int_equal(run(), 0);
+}
+
+static void unknown_devices(void **state)
+{
+    (void)state;
+    add_guest("a", "cpus = [0]\nmemory = \"16M\"\nkernel = \"vmlinuz\"\ndevices = [\"uart\", \"vpit\"]\n");
+    expect_refusal("f.toml:6:20: guest \"a\": there is no device \"vpit\"; did you mean \"pit\"? the devices are "
+                   "\"uart\", \"pic\", \"pit\"\n");
+    machine.device_name = NULL;
+    assert_int_equal(run(), 0);
+}
+
+/* All mistakes at once, in the order of the file. */
+static void all_mistakes_of_a_file(void **state)
+{
+    (void)state;
+    add_guest("a", "kernel = \"x\"\nmemory = \"3G\"\ncpus = [63]\n");
+    expect_refusal("f.toml:3:10: guest \"a\": there is no boot module \"x\"; the loader brought \"vmlinuz\", "
+                   "\"initramfs\", \"f.toml\"\n"
+                   "f.toml:4:10: guest \"a\": memory 3 GiB is more than there is: 963 MiB are free for guests, the "
+                   "largest piece has 882 MiB\n"
+                   "f.toml:5:9: guest \"a\": CPU 63 does not exist; this machine has CPUs 0-3\n");
+}
+
+int main(void)
+{
+#define TEST(function) cmocka_unit_test_setup(function, small_machine)
+    const struct CMUnitTest tests[] = {
+        TEST(one_guest),
+        TEST(a_guest_above_4_gib),
+        TEST(monitor_shares_when_all_cpus_are_taken),
+        TEST(several_guests),
+        TEST(alignment_gives_way),
+        TEST(wild_memory_map),
+        TEST(memory_base_is_honoured),
+        TEST(memory_base_is_refused),
+        TEST(memory_bases_collide),
+        TEST(more_memory_than_there_is),
+        TEST(more_memory_in_all),
+        TEST(cpus_that_are_not_there),
+        TEST(modules_that_are_not_there),
+        TEST(module_names_that_do_not_tell),
+        TEST(too_many_modules),
+        TEST(unknown_devices),
+        TEST(all_mistakes_of_a_file),
+    };
+
+    return cmocka_run_group_tests_name("plan", tests, NULL, NULL);
+}
