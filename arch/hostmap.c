@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The hypervisor's address spaces. All are made on the boot CPU, before guests run, and never change afterwards.
+ */
+#include "arch/hostmap.h"
+
+#include "arch/cpu.h"
+#include "arch/hostmap_format.h"
+#include "arch/x86.h"
+#include "hv/error.h"
+#include "hv/machine.h"
+#include "hv/pages.h"
+#include "hv/pagetable.h"
+
+extern const uint8_t text_start[], text_end[], rodata_start[], rodata_end[], data_start[], data_end[];
+extern const uint8_t cpu_stack_start[], cpu_stack_end[], cpu_nmi_stack_start[], cpu_nmi_stack_end[];
+extern const uint8_t cpu_fault_stack_start[], cpu_fault_stack_end[], cpu_data_start[], cpu_data_end[];
+
+#define DEVICES_MAX 16u
+
+struct device_mapping {
+    hpa_t base;
+    uint64_t size;
+    uint64_t address;
+};
+
+static struct pagetable spaces[CPUS_MAX];
+static struct device_mapping devices[DEVICES_MAX];
+static uint32_t device_count;
+static uint64_t device_next = HOSTMAP_DEVICE_BASE;
+static hpa_t pool_base;
+static uint64_t pool_size;
+
+void hostmap_init(hpa_t base, uint64_t size)
+{
+    pool_base = base;
+    pool_size = size;
+}
+
+static uint64_t largest_page(void)
+{
+    bool has_1g = machine_cpuid(0x80000000, 0).eax >= 0x80000001 && (machine_cpuid(0x80000001, 0).edx & BIT(26)) != 0;
+
+    return has_1g ? PAGE_SIZE_1G : PAGE_SIZE_2M;
+}
+
+static int map_image(struct pagetable *space)
+{
+    const struct {
+        const uint8_t *start, *end;
+        unsigned access;
+    } parts[] = {
+        {text_start, text_end, ACCESS_READ | ACCESS_EXECUTE},
+        {rodata_start, rodata_end, ACCESS_READ},
+        {data_start, data_end, ACCESS_READ | ACCESS_WRITE},
+    };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(parts); i++) {
+        uint64_t address = (uint64_t)(uintptr_t)parts[i].start;
+        int error = pagetable_map(space, address, address - HOSTMAP_IMAGE_BASE,
+                                  (uint64_t)(parts[i].end - parts[i].start), parts[i].access, MEMORY_WRITE_BACK);
+        if (error != 0)
+            return error;
+    }
+    return 0;
+}
+
+/* The window at HOSTMAP_CPU_BASE: fresh pages for each of its parts, nothing between them. */
+static int map_window(struct pagetable *space)
+{
+    const struct {
+        const uint8_t *start, *end;
+    } parts[] = {
+        {cpu_stack_start, cpu_stack_end},
+        {cpu_nmi_stack_start, cpu_nmi_stack_end},
+        {cpu_fault_stack_start, cpu_fault_stack_end},
+        {cpu_data_start, cpu_data_end},
+    };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(parts); i++) {
+        uint64_t size = (uint64_t)(parts[i].end - parts[i].start);
+        hpa_t pages = pages_allocate(size / PAGE_SIZE, PAGE_SIZE);
+        if (pages == 0)
+            return E_NOMEM;
+        int error = pagetable_map(space, (uint64_t)(uintptr_t)parts[i].start, pages, size, ACCESS_READ | ACCESS_WRITE,
+                                  MEMORY_WRITE_BACK);
+        if (error != 0)
+            return error;
+    }
+    return 0;
+}
+
+static int map_device_into(struct pagetable *space, const struct device_mapping *device)
+{
+    return pagetable_map(space, device->address, device->base, device->size, ACCESS_READ | ACCESS_WRITE, MEMORY_UNCACHED);
+}
+
+hpa_t hostmap_create(uint32_t cpu)
+{
+    struct pagetable *space = &spaces[cpu];
+    int error = pagetable_create(space, &hostmap_format, largest_page());
+
+    if (error == 0)
+        error = map_image(space);
+    if (error == 0)
+        error = map_window(space);
+    if (error == 0)
+        error = hostmap_map_ram(cpu, pool_base, pool_size, true);
+    for (uint32_t i = 0; i < device_count && error == 0; i++)
+        error = map_device_into(space, &devices[i]);
+    return error == 0 ? space->root : 0;
+}
+
+int hostmap_map_ram(uint32_t cpu, hpa_t base, uint64_t size, bool writable)
+{
+    hpa_t start = ALIGN_DOWN(base, PAGE_SIZE);
+
+    return pagetable_map(&spaces[cpu], HOSTMAP_RAM_BASE + start, start, ALIGN_UP(base + size, PAGE_SIZE) - start,
+                         ACCESS_READ | (writable ? ACCESS_WRITE : 0), MEMORY_WRITE_BACK);
+}
+
+volatile void *hostmap_map_device(hpa_t base, uint64_t size)
+{
+    hpa_t start = ALIGN_DOWN(base, PAGE_SIZE);
+    uint64_t length = ALIGN_UP(base + size, PAGE_SIZE) - start;
+    struct device_mapping *device = &devices[device_count];
+
+    for (uint32_t i = 0; i < device_count; i++) {
+        if (base >= devices[i].base && base + size <= devices[i].base + devices[i].size)
+            return (volatile void *)(uintptr_t)(devices[i].address + (base - devices[i].base));
+    }
+    if (device_count == DEVICES_MAX)
+        return NULL;
+    *device = (struct device_mapping){start, length, device_next};
+    for (uint32_t cpu = 0; cpu < CPUS_MAX; cpu++) {
+        if (spaces[cpu].root != 0 && map_device_into(&spaces[cpu], device) != 0)
+            return NULL;
+    }
+    device_count++;
+    device_next += length + PAGE_SIZE;
+    return (volatile void *)(uintptr_t)(device->address + (base - start));
+}
+
+const void *hostmap_map_firmware(hpa_t base, uint64_t size)
+{
+    hpa_t end = base + size;
+
+    if (size == 0 || end < base || end > BIT(46))
+        return NULL;
+    for (hpa_t page = ALIGN_DOWN(base, PAGE_SIZE); page < end; page += PAGE_SIZE) {
+        int error = hostmap_map_ram(0, page, PAGE_SIZE, false);
+        if (error != 0 && error != E_BUSY)
+            return NULL;
+    }
+    return machine_pointer(base);
+}
+
+hpa_t hostmap_image_address(const void *symbol)
+{
+    return (uint64_t)(uintptr_t)symbol - HOSTMAP_IMAGE_BASE;
+}
+
+hpa_t hostmap_physical(const void *pointer)
+{
+    struct pagetable_mapping mapping;
+    uint64_t address = (uint64_t)(uintptr_t)pointer;
+
+    if (pagetable_lookup(&spaces[this_cpu.number], address, &mapping) != 0)
+        return 0;
+    return mapping.hpa + (address - mapping.address);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Which backend this machine needs.
+ */
+#include "arch/virt.h"
+
+#include "hv/error.h"
+#include "hv/log.h"
+#include "hv/machine.h"
+#include "hv/pages.h"
+
+#define LEAF1_ECX_VMX         BIT(5)
+#define EXTENDED1_ECX_SVM     BIT(2)
+#define EXTENDED_LEAF_FEATURE 0x80000001u
+
+const struct virt_ops *virt;
+
+int virt_choose(void)
+{
+    if ((machine_cpuid(1, 0).ecx & LEAF1_ECX_VMX) != 0) {
+        virt = &vmx_ops;
+        return 0;
+    }
+    if (machine_cpuid(0x80000000, 0).eax >= EXTENDED_LEAF_FEATURE &&
+        (machine_cpuid(EXTENDED_LEAF_FEATURE, 0).ecx & EXTENDED1_ECX_SVM) != 0) {
+        virt = &svm_ops;
+        return 0;
+    }
+    log_error("this processor has neither AMD-V (SVM) nor VT-x (VMX), or the firmware hides them; no guest can run");
+    return E_NOSYS;
+}
+
+void *virt_pages(uint32_t count, hpa_t *address)
+{
+    *address = pages_allocate(count, PAGE_SIZE);
+    return *address == 0 ? NULL : machine_pointer(*address);
+}
