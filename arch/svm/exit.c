@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One stay in an AMD-V guest: enter, leave, and turn the exit into hv's neutral form.
+ */
+#include "arch/svm/svm.h"
+
+#include "arch/x86.h"
+#include "hv/vcpu.h"
+
+/* Exits that need nothing but their name. Index: exit code - SVM_EXIT_RDPMC. */
+static const uint8_t plain_exits[] = {
+    [SVM_EXIT_RDPMC - SVM_EXIT_RDPMC] = EXIT_RDPMC,
+    [SVM_EXIT_CPUID - SVM_EXIT_RDPMC] = EXIT_CPUID,
+    [SVM_EXIT_RSM - SVM_EXIT_RDPMC] = EXIT_VIRTUALIZATION,
+    [SVM_EXIT_INVD - SVM_EXIT_RDPMC] = EXIT_INVD,
+    [SVM_EXIT_HLT - SVM_EXIT_RDPMC] = EXIT_HLT,
+    [SVM_EXIT_INVLPGA - SVM_EXIT_RDPMC] = EXIT_VIRTUALIZATION,
+    [SVM_EXIT_SHUTDOWN - SVM_EXIT_RDPMC] = EXIT_TRIPLE_FAULT,
+    [SVM_EXIT_VMRUN - SVM_EXIT_RDPMC] = EXIT_VIRTUALIZATION,
+    [SVM_EXIT_VMMCALL - SVM_EXIT_RDPMC] = EXIT_HYPERCALL,
+    [SVM_EXIT_VMLOAD - SVM_EXIT_RDPMC] = EXIT_VIRTUALIZATION,
+    [SVM_EXIT_VMSAVE - SVM_EXIT_RDPMC] = EXIT_VIRTUALIZATION,
+    [SVM_EXIT_STGI - SVM_EXIT_RDPMC] = EXIT_VIRTUALIZATION,
+    [SVM_EXIT_CLGI - SVM_EXIT_RDPMC] = EXIT_VIRTUALIZATION,
+    [SVM_EXIT_SKINIT - SVM_EXIT_RDPMC] = EXIT_VIRTUALIZATION,
+    [SVM_EXIT_WBINVD - SVM_EXIT_RDPMC] = EXIT_WBINVD,
+    [SVM_EXIT_MONITOR - SVM_EXIT_RDPMC] = EXIT_MONITOR,
+    [SVM_EXIT_MWAIT - SVM_EXIT_RDPMC] = EXIT_MWAIT,
+    [SVM_EXIT_XSETBV - SVM_EXIT_RDPMC] = EXIT_XSETBV,
+    [SVM_EXIT_RDPRU - SVM_EXIT_RDPMC] = EXIT_VIRTUALIZATION,
+};
+
+static void decode_io(const struct vmcb *vmcb, struct vmexit *exit)
+{
+    uint64_t info = vmcb->exit_info1;
+
+    exit->kind = EXIT_PIO;
+    exit->length = (uint8_t)(vmcb->exit_info2 - vmcb->rip); /* EXITINFO2 is the next RIP, on every CPU */
+    exit->io = (struct exit_io){
+        .port = (uint16_t)(info >> IOIO_PORT_SHIFT),
+        .size = (uint8_t)(info >> IOIO_SIZE_SHIFT & 7),
+        .in = (info & IOIO_IN) != 0,
+        .string = (info & IOIO_STRING) != 0,
+        .repeat = (info & IOIO_REPEAT) != 0,
+    };
+}
+
+static void decode_memory(const struct vmcb *vmcb, struct vmexit *exit)
+{
+    exit->kind = EXIT_MEMORY;
+    exit->memory = (struct exit_memory){
+        .address = vmcb->exit_info2,
+        .write = (vmcb->exit_info1 & NPF_WRITE) != 0,
+        .fetch = (vmcb->exit_info1 & NPF_FETCH) != 0,
+        .page_walk = (vmcb->exit_info1 & NPF_GUEST_WALK) != 0,
+    };
+}
+
+static void decode_exception(struct svm_vcpu *svm, struct vmexit *exit)
+{
+    struct vmcb *vmcb = svm->vmcb;
+    uint8_t vector = (uint8_t)(vmcb->exit_code - SVM_EXIT_EXCEPTION_0);
+
+    exit->kind = EXIT_EXCEPTION;
+    exit->exception = (struct exit_exception){
+        .vector = vector,
+        .has_error_code = vector == VECTOR_AC,
+        .error_code = (uint32_t)vmcb->exit_info1,
+        .qualification = vector == VECTOR_DB ? vmcb->dr6 : 0,
+    };
+    if (vector == VECTOR_DB && svm->step) {
+        svm->step = false;
+        /* Our step has done its work, unless the guest was stepping too, or a breakpoint hit at the same time. */
+        if (!svm->step_guest_tf && (vmcb->dr6 & 0xf) == 0) {
+            vmcb->dr6 &= ~BIT(14);
+            if (!svm->iret_seen) /* the step was over a shadow: RFLAGS still holds our TF */
+                vmcb->rflags &= ~RFLAGS_TF;
+            exit->kind = EXIT_NMI_WINDOW;
+        }
+    }
+}
+
+/* The host's own interrupts, kicks and windows. */
+static void decode_host(struct svm_vcpu *svm, struct vmexit *exit)
+{
+    struct vmcb *vmcb = svm->vmcb;
+
+    switch (vmcb->exit_code) {
+    case SVM_EXIT_INTR:
+        exit->kind = EXIT_NONE;
+        interrupts_let_in();
+        break;
+    case SVM_EXIT_NMI: /* STGI has let it through the host's vector 2 already */
+    case SVM_EXIT_SMI:
+    case SVM_EXIT_INIT: exit->kind = EXIT_NONE; break;
+    case SVM_EXIT_VINTR: exit->kind = EXIT_INTERRUPT_WINDOW; break;
+    case SVM_EXIT_IRET:
+        svm->iret_seen = true;
+        svm->iret_rip = vmcb->rip;
+        vmcb->intercept_misc1 &= ~MISC1_IRET;
+        exit->kind = EXIT_NMI_WINDOW;
+        break;
+    case SVM_EXIT_FERR_FREEZE: exit->kind = EXIT_NONE; break;
+    default: exit->kind = EXIT_UNKNOWN; break;
+    }
+}
+
+/* MOV to and from control and debug registers: without decode assists the operand is known to the instruction alone. */
+static void decode_register(const struct vmcb *vmcb, struct vmexit *exit)
+{
+    bool debug = vmcb->exit_code >= SVM_EXIT_DR_READ_0;
+
+    exit->kind = debug ? EXIT_DR_ACCESS : (vmcb->exit_code & 0x10) != 0 ? EXIT_CR_WRITE : EXIT_CR_READ;
+    exit->reg.number = (uint8_t)(vmcb->exit_code & 0xf);
+    exit->reg.write = (vmcb->exit_code & 0x10) != 0;
+    exit->reg.gpr = EXIT_GPR_UNKNOWN;
+}
+
+static void decode_exit(struct svm_vcpu *svm, struct vmexit *exit)
+{
+    const struct vmcb *vmcb = svm->vmcb;
+    uint64_t code = vmcb->exit_code;
+
+    exit->reason = code;
+    exit->length = 0;
+    if ((uint32_t)code == SVM_EXIT_INVALID_LOW) {
+        exit->kind = EXIT_ENTRY_FAILURE;
+        exit->detail = "VMRUN refused the guest state (VMEXIT_INVALID)";
+        return;
+    }
+    if (svm_has_next_rip)
+        exit->length = (uint8_t)(vmcb->next_rip - vmcb->rip);
+    if (code == SVM_EXIT_IOIO)
+        decode_io(vmcb, exit);
+    else if (code == SVM_EXIT_NPF)
+        decode_memory(vmcb, exit);
+    else if (code == SVM_EXIT_MSR)
+        exit->kind = vmcb->exit_info1 != 0 ? EXIT_MSR_WRITE : EXIT_MSR_READ;
+    else if (code >= SVM_EXIT_RDPMC && code - SVM_EXIT_RDPMC < ARRAY_SIZE(plain_exits) &&
+             plain_exits[code - SVM_EXIT_RDPMC] != EXIT_NONE)
+        exit->kind = plain_exits[code - SVM_EXIT_RDPMC];
+    else if (code < SVM_EXIT_EXCEPTION_0)
+        decode_register(vmcb, exit);
+    else if (code < SVM_EXIT_INTR)
+        decode_exception(svm, exit);
+    else
+        decode_host(svm, exit);
+}
+
+/* APM vol. 2, "EXITINTINFO": the same layout as what we inject. */
+static void decode_interrupted(struct vcpu *vcpu, uint64_t info)
+{
+    struct event *event = &vcpu->events.interrupted;
+
+    event->vector = (uint8_t)info;
+    event->length = 0;
+    event->has_error_code = (info & EVENT_ERROR_VALID) != 0;
+    event->error_code = (uint32_t)(info >> 32);
+    switch (info >> EVENT_TYPE_SHIFT & EVENT_TYPE_MASK) {
+    case EVENT_TYPE_INTR: event->type = EVENT_INTERRUPT; break;
+    case EVENT_TYPE_NMI: event->type = EVENT_NMI; break;
+    case EVENT_TYPE_EXCEPT:
+        /* INT3 and INTO are reported as exceptions; only an instruction raises these two. */
+        event->type = event->vector == VECTOR_BP || event->vector == VECTOR_OF ? EVENT_SOFTWARE_EXCEPTION
+                                                                                 : EVENT_EXCEPTION;
+        break;
+    default: event->type = EVENT_SOFTWARE_INTERRUPT; break;
+    }
+}
+
+void svm_run(struct vcpu *vcpu, struct vmexit *exit)
+{
+    struct svm_vcpu *svm = vcpu->backend;
+    struct vmcb *vmcb = svm->vmcb;
+
+    vmcb->rax = vcpu->gpr[GPR_RAX];
+    vmcb->interrupt_control = (vmcb->interrupt_control & ~INTERRUPT_TPR_MASK) | vcpu->tpr >> 4;
+    vmcb->tlb_control = !svm->flush ? TLB_KEEP : svm_has_flush_by_asid ? TLB_FLUSH_ASID : TLB_FLUSH_ALL;
+    if (svm_enter(vcpu->gpr, svm->vmcb_address, svm->host_address, &vcpu->requests) != 0) {
+        exit->kind = EXIT_NONE;
+        exit->reason = 0;
+        exit->length = 0;
+        /* What was to be delivered has to wait as if its delivery had been interrupted. */
+        if ((vmcb->event_injection & EVENT_VALID) != 0)
+            decode_interrupted(vcpu, vmcb->event_injection);
+        vmcb->event_injection = 0;
+        return;
+    }
+    svm->flush = false;
+    vcpu->gpr[GPR_RAX] = vmcb->rax;
+    uint8_t tpr_class = (uint8_t)(vmcb->interrupt_control & 0xf);
+    if (tpr_class != vcpu->tpr >> 4)
+        vcpu->tpr = (uint8_t)(tpr_class << 4);
+    /* The processor clears what it delivered; what it did not get to is told in EXITINTINFO. */
+    vmcb->event_injection = 0;
+    if ((vmcb->exit_interrupt_info & EVENT_VALID) != 0)
+        decode_interrupted(vcpu, vmcb->exit_interrupt_info);
+    decode_exit(svm, exit);
+}

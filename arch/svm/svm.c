@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The AMD-V backend's side of hv/virt.h: registers, segments and events in and out of the VMCB.
+ */
+#include "arch/svm/svm.h"
+
+#include "arch/msr.h"
+#include "arch/svm/npt.h"
+#include "arch/virt.h"
+#include "arch/x86.h"
+#include "hv/guest.h"
+#include "hv/log.h"
+#include "hv/machine.h"
+#include "hv/vcpu.h"
+
+static struct svm_vcpu *svm_of(const struct vcpu *vcpu)
+{
+    return vcpu->backend;
+}
+
+/* Where the VMCB keeps a register; NULL for the few that need more than a move. */
+static uint64_t *vmcb_register(struct vmcb *vmcb, enum vcpu_register reg)
+{
+    switch (reg) {
+    case VCPU_RIP: return &vmcb->rip;
+    case VCPU_RSP: return &vmcb->rsp;
+    case VCPU_RFLAGS: return &vmcb->rflags;
+    case VCPU_CR0: return &vmcb->cr0;
+    case VCPU_CR2: return &vmcb->cr2;
+    case VCPU_CR3: return &vmcb->cr3;
+    case VCPU_CR4: return &vmcb->cr4;
+    case VCPU_DR6: return &vmcb->dr6;
+    case VCPU_DR7: return &vmcb->dr7;
+    case VCPU_PAT: return &vmcb->pat;
+    case VCPU_FS_BASE: return &vmcb->fs.base;
+    case VCPU_GS_BASE: return &vmcb->gs.base;
+    case VCPU_KERNEL_GS_BASE: return &vmcb->kernel_gs_base;
+    case VCPU_STAR: return &vmcb->star;
+    case VCPU_LSTAR: return &vmcb->lstar;
+    case VCPU_CSTAR: return &vmcb->cstar;
+    case VCPU_SFMASK: return &vmcb->sfmask;
+    case VCPU_SYSENTER_CS: return &vmcb->sysenter_cs;
+    case VCPU_SYSENTER_ESP: return &vmcb->sysenter_esp;
+    case VCPU_SYSENTER_EIP: return &vmcb->sysenter_eip;
+    case VCPU_TSC_OFFSET: return &vmcb->tsc_offset;
+    case VCPU_DEBUGCTL: return &vmcb->debugctl;
+    default: return NULL;
+    }
+}
+
+static uint64_t svm_read(struct vcpu *vcpu, enum vcpu_register reg)
+{
+    struct svm_vcpu *svm = svm_of(vcpu);
+
+    if (reg == VCPU_EFER)
+        return svm->vmcb->efer & ~EFER_SVME;
+    /* A TF of ours (see svm_window) is not the guest's to see. */
+    if (reg == VCPU_RFLAGS && svm->step && !svm->step_guest_tf)
+        return svm->vmcb->rflags & ~RFLAGS_TF;
+    return *vmcb_register(svm->vmcb, reg);
+}
+
+static void svm_write(struct vcpu *vcpu, enum vcpu_register reg, uint64_t value)
+{
+    struct svm_vcpu *svm = svm_of(vcpu);
+
+    if (reg == VCPU_EFER)
+        svm->vmcb->efer = value | EFER_SVME; /* VMRUN wants SVME set. APM vol. 2, "Canonicalization and Consistency Checks" */
+    else
+        *vmcb_register(svm->vmcb, reg) = value;
+    /* A change that MOV to CR or WRMSR would have flushed for. */
+    if (reg == VCPU_CR0 || reg == VCPU_CR3 || reg == VCPU_CR4 || reg == VCPU_EFER || reg == VCPU_PAT)
+        svm->flush = true;
+}
+
+static struct svm_segment *vmcb_segment(struct vmcb *vmcb, enum segment segment)
+{
+    switch (segment) {
+    case SEGMENT_ES: return &vmcb->es;
+    case SEGMENT_CS: return &vmcb->cs;
+    case SEGMENT_SS: return &vmcb->ss;
+    case SEGMENT_DS: return &vmcb->ds;
+    case SEGMENT_FS: return &vmcb->fs;
+    case SEGMENT_GS: return &vmcb->gs;
+    case SEGMENT_LDTR: return &vmcb->ldtr;
+    default: return &vmcb->tr;
+    }
+}
+
+/* The VMCB packs a descriptor's bits 52-55 right behind its bits 40-47; it knows "unusable" as not present. */
+static void svm_read_segment(struct vcpu *vcpu, enum segment segment, struct segment_register *value)
+{
+    const struct svm_segment *in = vmcb_segment(svm_of(vcpu)->vmcb, segment);
+
+    value->base = in->base;
+    value->limit = in->limit;
+    value->selector = in->selector;
+    value->attributes = (in->attributes & 0xffu) | (in->attributes & 0xf00u) << 4;
+    if ((in->attributes & SEGMENT_P) == 0)
+        value->attributes |= (uint32_t)SEGMENT_UNUSABLE;
+}
+
+static void svm_write_segment(struct vcpu *vcpu, enum segment segment, const struct segment_register *value)
+{
+    struct vmcb *vmcb = svm_of(vcpu)->vmcb;
+    struct svm_segment *out = vmcb_segment(vmcb, segment);
+
+    out->base = value->base;
+    out->limit = value->limit;
+    out->selector = value->selector;
+    out->attributes = (value->attributes & SEGMENT_UNUSABLE) != 0
+                          ? 0
+                          : (uint16_t)((value->attributes & 0xffu) | (value->attributes >> 4 & 0xf00u));
+    if (segment == SEGMENT_SS)
+        vmcb->cpl = (uint8_t)(value->attributes >> SEGMENT_DPL_SHIFT & 3);
+}
+
+static void svm_read_table(struct vcpu *vcpu, bool interrupt_table, struct table_register *value)
+{
+    const struct vmcb *vmcb = svm_of(vcpu)->vmcb;
+    const struct svm_segment *in = interrupt_table ? &vmcb->idtr : &vmcb->gdtr;
+
+    value->base = in->base;
+    value->limit = in->limit;
+}
+
+static void svm_flush(struct vcpu *vcpu)
+{
+    svm_of(vcpu)->flush = true;
+}
+
+static void svm_load_state(struct vcpu *vcpu, const struct vcpu_state *state)
+{
+    struct svm_vcpu *svm = svm_of(vcpu);
+    struct vmcb *vmcb = svm->vmcb;
+
+    for (unsigned i = 0; i < SEGMENT_COUNT; i++)
+        svm_write_segment(vcpu, (enum segment)i, &state->segments[i]);
+    vmcb->gdtr = (struct svm_segment){0, 0, state->gdtr.limit, state->gdtr.base};
+    vmcb->idtr = (struct svm_segment){0, 0, state->idtr.limit, state->idtr.base};
+    for (unsigned reg = 0; reg < VCPU_REGISTER_COUNT; reg++) {
+        uint64_t *field = vmcb_register(vmcb, (enum vcpu_register)reg);
+        /* The bases belong to the segments above, and time goes on across a reset. */
+        if (field != NULL && reg != VCPU_FS_BASE && reg != VCPU_GS_BASE && reg != VCPU_TSC_OFFSET)
+            *field = 0;
+    }
+    vmcb->rip = state->rip;
+    vmcb->rsp = state->gpr[GPR_RSP];
+    vmcb->rflags = state->rflags | RFLAGS_FIXED;
+    vmcb->cr0 = state->cr0;
+    vmcb->cr3 = state->cr3;
+    vmcb->cr4 = state->cr4;
+    vmcb->efer = state->efer | EFER_SVME;
+    vmcb->pat = PAT_RESET;
+    vmcb->dr6 = 0xffff0ff0;
+    vmcb->dr7 = 0x400;
+    vmcb->interrupt_shadow = 0;
+    vmcb->event_injection = 0;
+    vmcb->interrupt_control = INTERRUPT_MASKING;
+    vmcb->intercept_misc1 &= ~(MISC1_VINTR | MISC1_IRET);
+    vmcb->intercept_cr_write = 0;
+    svm->nmi_masked = svm->iret_seen = svm->nmi_window = svm->step = false;
+    svm->flush = true;
+}
+
+static void svm_inject(struct vcpu *vcpu, const struct event *event)
+{
+    struct svm_vcpu *svm = svm_of(vcpu);
+    uint64_t type = EVENT_TYPE_INTR;
+
+    if (event->type == EVENT_NMI) {
+        type = EVENT_TYPE_NMI;
+        /* Without virtual NMIs the end of the handler shows only as its IRET. */
+        svm->nmi_masked = true;
+        svm->iret_seen = false;
+        svm->vmcb->intercept_misc1 |= MISC1_IRET;
+    } else if (event->type == EVENT_EXCEPTION) {
+        type = EVENT_TYPE_EXCEPT;
+    }
+    svm->vmcb->event_injection = event->vector | type << EVENT_TYPE_SHIFT | EVENT_VALID;
+    if (event->has_error_code)
+        svm->vmcb->event_injection |= EVENT_ERROR_VALID | (uint64_t)event->error_code << 32;
+}
+
+/* The mask ends when the IRET has run: its intercept comes before it, so wait until RIP has left it. */
+static bool svm_nmi_masked(struct svm_vcpu *svm)
+{
+    if (svm->nmi_masked && svm->iret_seen && svm->vmcb->rip != svm->iret_rip)
+        svm->nmi_masked = svm->iret_seen = false;
+    return svm->nmi_masked;
+}
+
+static void svm_read_blocking(struct vcpu *vcpu, struct virt_blocking *blocking)
+{
+    struct svm_vcpu *svm = svm_of(vcpu);
+
+    blocking->shadow_sti = false;
+    blocking->shadow_mov_ss = (svm->vmcb->interrupt_shadow & 1) != 0;
+    blocking->nmi = svm_nmi_masked(svm);
+}
+
+static void svm_clear_shadow(struct vcpu *vcpu)
+{
+    svm_of(vcpu)->vmcb->interrupt_shadow = 0;
+}
+
+/*
+ * An interrupt window is a virtual interrupt of the highest priority that is intercepted when it would be taken. An NMI window is the
+ * single step behind the IRET that ends the mask, or behind a shadow.
+ */
+static void svm_window(struct vcpu *vcpu, enum virt_window window, bool on)
+{
+    struct svm_vcpu *svm = svm_of(vcpu);
+    struct vmcb *vmcb = svm->vmcb;
+
+    if (window == WINDOW_NMI) {
+        svm->nmi_window = on;
+        if (on && !svm->step && (svm->iret_seen || (vmcb->interrupt_shadow & 1) != 0)) {
+            svm->step = true;
+            svm->step_guest_tf = (vmcb->rflags & RFLAGS_TF) != 0;
+            vmcb->rflags |= RFLAGS_TF;
+        }
+    } else if (on) {
+        vmcb->intercept_misc1 |= MISC1_VINTR;
+        vmcb->interrupt_control |= INTERRUPT_VIRQ | INTERRUPT_IGNORE_TPR | UINT64_C(0xf) << INTERRUPT_PRIO_SHIFT;
+    } else {
+        vmcb->intercept_misc1 &= ~MISC1_VINTR;
+        vmcb->interrupt_control &= ~INTERRUPT_VIRQ;
+    }
+}
+
+/*
+ * V_IRQ could watch the TPR as well, but processors and emulators differ on equal priorities; an intercepted MOV to CR8, only
+ * while something waits behind the TPR, is exact.
+ */
+static void svm_tpr_threshold(struct vcpu *vcpu, unsigned priority_class)
+{
+    struct vmcb *vmcb = svm_of(vcpu)->vmcb;
+
+    if (priority_class != 0)
+        vmcb->intercept_cr_write |= (uint16_t)CR_WRITE_CR8;
+    else
+        vmcb->intercept_cr_write &= (uint16_t)~CR_WRITE_CR8;
+}
+
+static uint64_t svm_stage2_largest(void)
+{
+    return (machine_cpuid(0x80000001, 0).edx & BIT(26)) != 0 ? PAGE_SIZE_1G : PAGE_SIZE_2M;
+}
+
+static void svm_dump(struct vcpu *vcpu)
+{
+    const struct vmcb *vmcb = svm_of(vcpu)->vmcb;
+
+    log_info("  VMCB: exit 0x%lx info 0x%lx 0x%lx, delivering 0x%lx, injecting 0x%lx", vmcb->exit_code, vmcb->exit_info1,
+             vmcb->exit_info2, vmcb->exit_interrupt_info, vmcb->event_injection);
+}
+
+const struct virt_ops svm_ops = {
+    .name = "AMD-V",
+    .stage2 = &npt_format,
+    .stage2_largest = svm_stage2_largest,
+    .cpu_enable = svm_cpu_enable,
+    .vcpu_create = svm_vcpu_create,
+    .vcpu_load_state = svm_load_state,
+    .run = svm_run,
+    .read = svm_read,
+    .write = svm_write,
+    .read_segment = svm_read_segment,
+    .write_segment = svm_write_segment,
+    .read_table = svm_read_table,
+    .inject = svm_inject,
+    .read_blocking = svm_read_blocking,
+    .clear_shadow = svm_clear_shadow,
+    .window = svm_window,
+    .tpr_threshold = svm_tpr_threshold,
+    .flush = svm_flush,
+    .dump = svm_dump,
+};
