@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Bochs: VT-x and AMD-V without hardware. It boots from a GRUB CD; its UART is a TCP socket."""
+
+import socket
+import time
+
+from iso import make_iso
+from machine import End, Machine
+
+# What each model needs besides its name.
+MODELS = {
+    "corei7_haswell_4770": "ignore_bad_msrs=1",
+    "ryzen": "ignore_bad_msrs=1, mwait_is_nop=1",
+}
+
+CONFIGURATION = """\
+config_interface: textconfig
+display_library: rfb, options="timeout=0"
+cpu: model={model}, count={cpus}, ips=100000000, reset_on_triple_fault=0, {options}
+memory: guest={memory}, host={host_memory}
+romimage: file=/usr/share/bochs/{bios}, options=fastboot
+vgaromimage: file=/usr/share/bochs/VGABIOS-lgpl-latest
+vga: extension=vbe, update_freq=1, realtime=0
+pci: enabled=1, chipset=i440fx
+clock: sync={clock}, time0={start}
+ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
+ata0-master: type=cdrom, path={iso}, status=inserted
+boot: cdrom
+mouse: enabled=0
+plugin_ctrl: speaker=0
+sound: driver=dummy
+com1: enabled=1, mode=socket-server, dev=localhost:{port}
+panic: action=fatal
+error: action=ignore
+info: action=ignore
+debug: action=ignore
+log: bochs.log
+"""
+
+
+def write_configuration(directory, iso, *, model, cpus, memory_mb, port, clock="none", start="1000000000", bios):
+    """Writes Bochs' two files into `directory` and returns the command that runs them there."""
+    text = CONFIGURATION.format(
+        model=model,
+        options=MODELS.get(model, "ignore_bad_msrs=1"),
+        cpus=cpus,
+        memory=memory_mb,
+        host_memory=min(memory_mb, 2048),
+        iso=iso,
+        port=port,
+        clock=clock,
+        start=start,
+        bios=bios,
+    )
+    (directory / "bochsrc").write_text(text)
+    (directory / "debugger").write_text("c\nq\n")  # the packaged Bochs starts in its debugger: continue, at last quit
+    return ["bochs", "-q", "-f", "bochsrc", "-rc", "debugger"]
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def connect_tcp(port, process, timeout_s=20):
+    """Connects to the UART; Bochs runs on only then."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), 2)
+        except OSError:
+            if time.monotonic() > deadline or process.poll() is not None:
+                raise
+            time.sleep(0.05)
+
+
+def read_bochs_end(directory) -> End:
+    """How Bochs ended, from what it wrote into its directory: its exit status does not say."""
+    words = ""
+    for name in ("emulator.out", "bochs.log"):
+        path = directory / name
+        words += path.read_text(errors="replace") if path.exists() else ""
+    if "3rd (13) exception" in words:
+        return End.TRIPLE_FAULT
+    if "ACPI control: soft power off" in words or "Shutdown port: shutdown requested" in words:
+        return End.POWER_OFF
+    return End.EMULATOR_FAILED
+
+
+class Bochs(Machine):
+    slowness = 5
+
+    def __init__(self, boot, *, model="corei7_haswell_4770", loader="multiboot2", bios="BIOS-bochs-latest", **common):
+        super().__init__(boot, **common)
+        self.model = model
+        self.vendor = "amd" if model == "ryzen" else "intel"
+        self.loader = "multiboot2" if loader == "kernel" else loader
+        self.bios = bios
+
+    def name(self):
+        return f"Bochs {self.model}"
+
+    def emulator_command(self):
+        modules = self.boot.write_modules(self.directory / "modules")
+        iso = make_iso(self.directory, self.boot, modules, protocol=self.loader)
+        self.port = free_port()
+        return write_configuration(
+            self.directory,
+            iso.name,
+            model=self.model,
+            cpus=self.cpus,
+            memory_mb=self.memory_mb,
+            port=self.port,
+            bios=self.bios,
+        )
+
+    def connect(self):
+        channel = connect_tcp(self.port, self.process)
+        channel.settimeout(None)
+        return channel
+
+    def read_end(self, status):
+        return read_bochs_end(self.directory)

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Every text of Bulkhead that a system test waits for, as regular expressions. Nothing else here knows its wording."""
+
+import re
+
+LINE = r"^bulkhead: .*"
+
+# A bug of ours. Ends every wait of every test at once.
+PANIC = re.compile(r"^bulkhead: panic\b.*", re.MULTILINE | re.IGNORECASE)
+
+# A guest's first instruction is about to run.
+GUEST_STARTED = LINE + r'guest "{name}": started\b'
+ANY_GUEST_STARTED = GUEST_STARTED.format(name="[^\"]*")
+
+# A guest has ended, and why.
+GUEST_OFF = LINE + r'guest "{name}": .*(powered|switched) .*off'
+GUEST_RESET = LINE + r'guest "{name}": .*reset'
+GUEST_CRASHED = LINE + r'guest "{name}": .*stopped'
+
+# The last guest has stopped and the machine goes off; also after a refused start with on_error=poweroff.
+MACHINE_OFF = LINE + r"power"
+
+# How the image was loaded.
+LOADED_BY = LINE + r"{protocol}\b"  # "multiboot 1", "multiboot 2"
+
+# Printed with no configuration module: an inventory and a configuration that would be valid here.
+NO_CONFIGURATION = LINE + r"no configuration"
+STARTER_GUEST = r"^(bulkhead: )?\s*\[guest\."
+
+# The flat guest of our own.
+HELLO = r"hello"
+
+# With log=debug: where the host keeps a guest's VGA text memory.
+VGA_TEXT_AT = LINE + r'guest "{name}": .*0x0*b8000\b.*\bhost 0x([0-9a-f]+)'
+
+# Something that is not a multiboot loader jumped to the entry point: seen on the serial line or on the screen.
+NO_LOADER = r"multiboot"
+
+# A refused configuration: FILE:LINE:COLUMN: what is wrong. There is one such line for one mistake; what this version
+# does not support yet may be said beside it.
+POSITION = r"test\.toml:\d+:\d+: (?!not yet)"
+
+# Bad input: a piece of the one line that says what is wrong.
+UNKNOWN_KEY = r'test\.toml:4:1: unknown key "memmory" in \[guest\.one\]; did you mean "memory"\?'
+WRONG_TYPE = r"test\.toml:4:\d+: .*memory.*\b(string|size)\b"
+CPU_TWICE = r'test\.toml:9:\d+: guest "two": CPU 0 already belongs to guest "one" \(line 3\)'
+CPU_TWICE_IN_LIST = r"test\.toml:3:\d+: .*CPU 0 .*(twice|already)"
+CPU_LACKING = r"test\.toml:3:\d+: .*\bCPU 7\b"
+MEMORY_LACKING = r"test\.toml:4:\d+: .*\bmemory\b"
+MODULE_LACKING = r'test\.toml:6:\d+: .*"nowhere\.bin"'
+NAME_TWICE = r"test\.toml:8:\d+: .*\[?guest\.one\]?.* \(line 2\)"
+NO_GUESTS = r"test\.toml(:\d+:\d+)?: .*\bno guest"
+NOT_BZIMAGE = r'kernel "kernel\.bin" is no bzImage\b'
+NOT_MULTIBOOT = r'kernel "kernel\.bin" is no multiboot image\b'
+CUT_SHORT = r'kernel "kernel\.bin" is cut short\b'
+TOO_LARGE = r'kernel "kernel\.bin" (needs .*; the guest has|needs .* the guest \(.*\) has no free RAM|.* does not fit)'
+NO_VIRTUALIZATION = r"\bSVM\b.*\bVMX\b|\bVMX\b.*\bSVM\b|AMD-V.*VT-x|VT-x.*AMD-V"
+NO_EPT = r"\bEPT\b"

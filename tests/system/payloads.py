@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What the machines boot: files that make has built or fetched, and variants of them made for one test."""
+
+import functools
+import struct
+import subprocess
+from pathlib import Path
+
+from machine import IMAGE, ROOT
+
+DEMO = ROOT / "build/demo"
+PACKAGES = ROOT / "build/packages"
+VMLINUZ = DEMO / "vmlinuz"
+INITRAMFS = DEMO / "initramfs"
+MEMTEST = PACKAGES / "memtest86+/boot/memtest86+x64.bin"
+INVADERS = PACKAGES / "grub-invaders/boot/invaders.exec"
+HELLO = ROOT / "build/guests/hello.bin"
+
+MULTIBOOT_MAGIC = 0x1BADB002
+
+
+@functools.cache
+def gnumach(directory: Path) -> Path:
+    """GNU Mach as an ELF32: Debian's amd64 package has it as an ELF64 with 32-bit code and no address fields."""
+    packed = next(PACKAGES.glob("gnumach-image-*/boot/gnumach-*.gz"))
+    wide, narrow = directory / "gnumach64", directory / "gnumach"
+    wide.write_bytes(subprocess.run(["gzip", "-dc", str(packed)], check=True, stdout=subprocess.PIPE).stdout)
+    subprocess.run(["objcopy", "-I", "elf64-x86-64", "-O", "elf32-i386", str(wide), str(narrow)], check=True)
+    return narrow
+
+
+def elf_segments(elf: bytes):
+    """(physical address, content, size in memory) of each loadable segment, and the entry point."""
+    wide = elf[4] == 2
+    entry, table = struct.unpack_from("<QQ" if wide else "<II", elf, 24)
+    entry_size, count = struct.unpack_from("<HH", elf, 54 if wide else 42)
+    segments = []
+    for index in range(count):
+        at = table + index * entry_size
+        if wide:
+            kind, _, offset, _, physical, size, memory = struct.unpack_from("<IIQQQQQ", elf, at)
+        else:
+            kind, offset, _, physical, size, memory = struct.unpack_from("<IIIIII", elf, at)
+        if kind == 1 and memory:
+            segments.append((physical, elf[offset : offset + size], memory))
+    return segments, entry
+
+
+def image_entry(elf: bytes) -> int:
+    """Where a multiboot 1 loader would enter the image: by its header's address fields, else the ELF's entry."""
+    for at in range(0, min(8192, len(elf) - 32), 4):
+        magic, flags, checksum = struct.unpack_from("<III", elf, at)
+        if magic == MULTIBOOT_MAGIC and (magic + flags + checksum) & 0xFFFFFFFF == 0:
+            return struct.unpack_from("<I", elf, at + 28)[0] if flags & 0x10000 else elf_segments(elf)[1]
+    return elf_segments(elf)[1]
+
+
+def without_loader(directory: Path, image: Path = IMAGE) -> Path:
+    """The image as something that is no multiboot loader would start it: loaded, 32-bit, but EAX is not the magic.
+
+    A multiboot kernel is made that holds the image's segments as they are, and behind them an entry point
+    of its own, which clears EAX and EBX and jumps to the image's.
+    """
+    elf = image.read_bytes()
+    segments, _ = elf_segments(elf)
+    end = max(physical + memory for physical, _, memory in segments)
+    stub_at = (end + 0xFFF) & ~0xFFF
+    header = struct.pack("<III", MULTIBOOT_MAGIC, 0, -MULTIBOOT_MAGIC & 0xFFFFFFFF)
+    code = b"\x31\xc0\x31\xdb\xb9" + struct.pack("<I", image_entry(elf)) + b"\xff\xe1"  # eax = ebx = 0; jmp *ecx
+    stub = header + b"\0" * 4 + code
+    segments = [(stub_at, stub, len(stub)), *segments]  # first in the file: its header is the one that is found
+    offset = 4096
+    table, body = b"", b""
+    for physical, content, memory in segments:
+        table += struct.pack("<8I", 1, offset + len(body), physical, physical, len(content), memory, 7, 1)
+        body += content
+    identity = b"\x7fELF\x01\x01\x01" + b"\0" * 9
+    head = identity + struct.pack("<HHIIIIIHHHHHH", 2, 3, 1, stub_at + 16, 52, 0, 0, 52, 32, len(segments), 40, 0, 0)
+    path = directory / "without-loader.elf"
+    path.write_bytes((head + table).ljust(offset, b"\0") + body)
+    return path

@@ -1,0 +1,30 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# make_initramfs.sh BUSYBOX OUTPUT: a Linux that fits into one static busybox, as a compressed cpio archive.
+# Needs no root: the kernel's own initial archive has /dev/console, devtmpfs brings the rest.
+set -eu
+
+busybox=$(realpath "$1")
+output=$(realpath "$2")
+here=$(cd "$(dirname "$0")" && pwd)
+
+rm -rf "$output.root"
+mkdir -p "$output.root"
+for directory in bin dev etc proc root sbin sys tmp usr/bin usr/sbin; do
+    mkdir -p "$output.root/$directory"
+done
+cp "$busybox" "$output.root/bin/busybox"
+cp "$here/initramfs/inittab" "$here/initramfs/profile" "$output.root/etc/"
+cp "$here/initramfs/start" "$output.root/etc/start"
+chmod 755 "$output.root/bin/busybox" "$output.root/etc/start"
+ln -s bin/busybox "$output.root/init"
+"$busybox" --list-full | while read -r applet; do
+    [ -e "$output.root/$applet" ] || ln -s /bin/busybox "$output.root/$applet"
+done
+
+# Names sorted, times and owners fixed: the same input gives the same archive.
+find "$output.root" -exec touch -h -d @0 {} +
+(cd "$output.root" && find . | LC_ALL=C sort | "$busybox" cpio -o -H newc -R 0:0 2>/dev/null) >"$output.cpio"
+gzip -9n <"$output.cpio" >"$output.partial"
+rm -rf "$output.root" "$output.cpio"
+mv "$output.partial" "$output"
