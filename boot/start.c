@@ -9,6 +9,7 @@
 #include "arch/lapic.h"
 #include "arch/smp.h"
 #include "arch/virt.h"
+#include "hv/audit.h"
 #include "hv/config.h"
 #include "hv/console.h"
 #include "hv/error.h"
@@ -17,6 +18,7 @@
 #include "hv/log.h"
 #include "hv/machine.h"
 #include "hv/pages.h"
+#include "hv/pagetable.h"
 #include "hv/plan.h"
 #include "hv/timer.h"
 
@@ -160,6 +162,17 @@ static int read_configuration(const struct boot_info *info)
     return plan_make(module->name, &config, &machine, &plan, &diagnostics);
 }
 
+/* Last, over what is really there: the finished tables, not what was meant. */
+static int audit(void)
+{
+    struct pagetable tables[GUESTS_MAX];
+    struct audit_result result;
+
+    for (uint32_t i = 0; i < guest_count(); i++)
+        tables[i] = (struct pagetable){.format = virt->stage2, .root = guest_get(i)->stage2_root};
+    return audit_stage2(&plan, &machine, tables, &result);
+}
+
 int start_guests(const struct boot_info *info, const struct boot_places *places)
 {
     describe_machine(info, places);
@@ -170,6 +183,8 @@ int start_guests(const struct boot_info *info, const struct boot_places *places)
         if (error != 0)
             return error;
     }
+    if (audit() != 0)
+        return E_FAULT;
     log_debug("page pool: %lu of %lu KiB used", pages_used() * PAGE_SIZE / KIB(1), pages_total() * PAGE_SIZE / KIB(1));
     pages_freeze();
     return 0;

@@ -28,7 +28,7 @@ void plan_error(const struct planner *planner, const struct guest_config *guest,
 
 struct plan_text plan_size_text(uint64_t bytes)
 {
-    struct plan_text size;
+    struct plan_text size = {""};
 
     if (bytes != 0 && IS_ALIGNED(bytes, GIB(1)))
         format_text(size.text, sizeof(size.text), "%llu GiB", (unsigned long long)(bytes >> 30));
@@ -46,7 +46,7 @@ struct plan_text plan_room_text(uint64_t bytes)
 
 static struct plan_text cpus_text(uint32_t count)
 {
-    struct plan_text cpus;
+    struct plan_text cpus = {""};
 
     if (count == 1)
         format_text(cpus.text, sizeof(cpus.text), "CPU 0 only");

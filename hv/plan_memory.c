@@ -147,7 +147,7 @@ static void report_base(const struct planner *planner, uint32_t index, struct ex
     const struct guest_config *neighbour = find_neighbour(planner, index, wanted);
     struct config_position position = guest->keys[CONFIG_MEMORY_BASE].position;
     struct plan_text size = plan_size_text(guest->memory_bytes);
-    struct plan_text advice;
+    struct plan_text advice = {""};
     struct extent obstacle;
     unsigned long long base = wanted.base, last = wanted.end - 1;
     const char *what = find_obstacle(planner, wanted, &obstacle);

@@ -67,7 +67,7 @@ static void add_guest(const char *name, uint32_t cpu, uint64_t memory)
     guest->memory_bytes = memory;
 }
 
-/* Guest "a" has 48 MiB from 8 MiB on, "b" 8 MiB from 56 MiB on, each in its own tables. */
+/* Guest "a" has 48 MiB from 8 MiB on, "b" 8 MiB from 102 MiB on, behind the module; each in its own tables. */
 static void start(const struct pt_format *format)
 {
     memset(&boot, 0, sizeof(boot));
@@ -143,7 +143,7 @@ static void another_guests_page(void **state)
                 "audit: 2 guests, 1003 mappings, 1 overlaps\n"
                 "audit: 0 mappings into reserved memory, 0 not as planned, 0 KiB missing: no guest is started\n");
     start(&ept_format);
-    map(0, GIB(1), MIB(100), MIB(4)); /* the last page of one leaf, the first of the next, and the module */
+    map(0, GIB(1), MIB(100), MIB(4)); /* two leaves: the module, and guest "b" */
     expect(1, 1, 0, 0);
 }
 
@@ -183,6 +183,15 @@ static void moved_and_missing_pages(void **state)
     expect(0, 0, 0, MIB(48) - 0x18000);
 }
 
+/* The last leaf leads on behind the guest's RAM. */
+static void a_leaf_that_is_too_long(void **state)
+{
+    (void)state;
+    start(&npt_format);
+    plan.guests[1].ram[1].size -= KIB(4);
+    expect(0, 0, 1, MIB(2) - KIB(4));
+}
+
 /* Right tables for a wrong plan. */
 static void a_plan_that_overlaps(void **state)
 {
@@ -215,13 +224,10 @@ static void many_faults_are_few_lines(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(good_tables_pass),
-        cmocka_unit_test(another_guests_page),
-        cmocka_unit_test(reserved_pages),
-        cmocka_unit_test(pages_of_nobody),
-        cmocka_unit_test(moved_and_missing_pages),
-        cmocka_unit_test(a_plan_that_overlaps),
-        cmocka_unit_test(many_faults_are_few_lines),
+        cmocka_unit_test(good_tables_pass),        cmocka_unit_test(another_guests_page),
+        cmocka_unit_test(reserved_pages),          cmocka_unit_test(pages_of_nobody),
+        cmocka_unit_test(moved_and_missing_pages), cmocka_unit_test(a_plan_that_overlaps),
+        cmocka_unit_test(a_leaf_that_is_too_long), cmocka_unit_test(many_faults_are_few_lines),
     };
 
     pool = aligned_alloc(PAGE_SIZE, POOL_PAGES * PAGE_SIZE);
