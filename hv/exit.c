@@ -13,6 +13,7 @@
 #include "hv/machine.h"
 #include "hv/mmio.h"
 #include "hv/msr.h"
+#include "hv/task_switch.h"
 #include "hv/vcpu.h"
 
 #define RFLAGS_IF BIT(9)
@@ -198,7 +199,8 @@ static enum verdict exit_exception(struct vcpu *vcpu, struct vmexit *exit)
         vcpu_write(vcpu, VCPU_DR6, (vcpu_read(vcpu, VCPU_DR6) & ~UINT64_C(0xf)) | exception->qualification);
         vcpu_write(vcpu, VCPU_DR7, vcpu_read(vcpu, VCPU_DR7) & ~BIT(13));
         event_raise(vcpu, VECTOR_DB);
-        return RESUME;
+        /* INT1 is a trap: its handler returns behind it. A length says that it was one. */
+        return exit->length != 0 ? RESUME_AFTER : RESUME;
     case VECTOR_MC:
         guest_crash(vcpu, "a machine check came while it ran");
         return RESUME;
@@ -212,13 +214,6 @@ static enum verdict exit_triple_fault(struct vcpu *vcpu, struct vmexit *exit)
 {
     (void)exit;
     guest_request_reset(vcpu->guest, "triple fault");
-    return RESUME;
-}
-
-static enum verdict exit_task_switch(struct vcpu *vcpu, struct vmexit *exit)
-{
-    guest_crash(vcpu, "a hardware task switch to selector 0x%x, which Bulkhead does not offer on this processor",
-                exit->task_switch.selector);
     return RESUME;
 }
 
@@ -266,7 +261,7 @@ static const struct exit_entry exits[EXIT_KIND_COUNT] = {
     [EXIT_PAUSE] = {"PAUSE", nothing_to_do},
     [EXIT_INVLPG] = {"INVLPG", exit_unknown},
     [EXIT_VIRTUALIZATION] = {"virtualization instruction", raise_undefined},
-    [EXIT_TASK_SWITCH] = {"task switch", exit_task_switch},
+    [EXIT_TASK_SWITCH] = {"task switch", task_switch},
     [EXIT_TRIPLE_FAULT] = {"triple fault", exit_triple_fault},
     [EXIT_ENTRY_FAILURE] = {"entry failure", exit_entry_failure},
     [EXIT_UNKNOWN] = {"unknown", exit_unknown},

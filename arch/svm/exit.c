@@ -62,6 +62,7 @@ static void decode_exception(struct svm_vcpu *svm, struct vmexit *exit)
     uint8_t vector = (uint8_t)(vmcb->exit_code - SVM_EXIT_EXCEPTION_0);
 
     exit->kind = EXIT_EXCEPTION;
+    exit->length = 0; /* RIP is where the handler returns to */
     exit->exception = (struct exit_exception){
         .vector = vector,
         .has_error_code = vector == VECTOR_AC,
