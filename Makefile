@@ -69,7 +69,7 @@ include guests/guests.mk
 NATIVE_CFLAGS  := -std=gnu11 -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
                   -fno-sanitize-recover=undefined $(WARNINGS) -Wno-missing-prototypes -I. -I$(BUILD)
 NATIVE_LIBRARY := $(BUILD)/native/libbulkhead.a
-NATIVE_SOURCES := $(HV_SOURCES) $(VIRTUAL_SOURCES) arch/hostmap_format.c arch/svm/npt.c arch/svm/diagnose.c \
+NATIVE_SOURCES := $(HV_SOURCES) $(VIRTUAL_SOURCES) arch/hostmap_format.c arch/svm/npt.c arch/svm/diagnose.c arch/svm/entry_state.c \
                   arch/vmx/ept.c arch/vmx/diagnose.c drivers/host/acpi.c drivers/host/acpi_tables.c
 NATIVE_OBJECTS := $(NATIVE_SOURCES:%=$(BUILD)/native/%.o)
 UNIT_TESTS     := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
@@ -88,7 +88,7 @@ $(BUILD)/unit/%: $(BUILD)/native/tests/unit/%.c.o $(BUILD)/native/tests/unit/fak
 	@mkdir -p $(@D)
 	$(Q)gcc -fsanitize=address,undefined -Wl,--allow-multiple-definition -o $@ $^ -lcmocka
 
--include $(NATIVE_OBJECTS:.o=.d)
+-include $(NATIVE_OBJECTS:.o=.d) $(UNIT_TESTS:%=$(BUILD)/native/tests/unit/%.c.d) $(BUILD)/native/tests/unit/fake.c.d
 .SECONDARY: $(UNIT_TESTS:%=$(BUILD)/native/tests/unit/%.c.o) $(BUILD)/native/tests/unit/fake.c.o
 
 .PHONY: test-unit

@@ -18,11 +18,6 @@ bool vlapic_x2apic_offered(void)
     return (machine_cpuid(1, 0).ecx & VLAPIC_CPUID_X2APIC) != 0;
 }
 
-bool vlapic_deadline_offered(void)
-{
-    return (machine_cpuid(1, 0).ecx & VLAPIC_CPUID_DEADLINE) != 0;
-}
-
 static unsigned highest_bit(uint32_t value)
 {
     return 31u - (unsigned)__builtin_clz(value);
@@ -75,6 +70,11 @@ static void clear_request(struct vlapic *lapic, unsigned vector)
         __atomic_fetch_or(&lapic->irr_words, UINT32_C(1) << word, __ATOMIC_SEQ_CST);
 }
 
+static bool extint_raised(const struct vlapic *lapic)
+{
+    return lapic->takes_extint && __atomic_load_n(&lapic->state->guest->irq.pic_output, __ATOMIC_ACQUIRE);
+}
+
 /* The 8259 pair belongs to the device models: its state is looked at, and changed, under their lock. */
 static int extint_pending(struct vlapic *lapic)
 {
@@ -112,29 +112,29 @@ static int request_to_deliver(const struct vlapic *lapic)
     return vector;
 }
 
-/*
- * Before each guest entry, so the usual case is two loads. ExtINT is no business of the priorities: it comes first, as
- * it goes around the IRR.
- */
+/* ExtINT is no business of the priorities: it comes first, as it goes around the IRR. */
+static __attribute__((noinline)) int pending_slowly(struct vlapic *lapic)
+{
+    int vector = extint_raised(lapic) ? extint_pending(lapic) : IRQ_NONE;
+
+    return vector != IRQ_NONE ? vector : request_to_deliver(lapic);
+}
+
+/* Before each guest entry, so the usual case is a few loads. */
 static int lapic_pending(struct vcpu *vcpu)
 {
     struct vlapic *lapic = vcpu->lapic;
 
-    if (lapic->takes_extint) {
-        int vector = extint_pending(lapic);
-        if (vector != IRQ_NONE)
-            return vector;
-    }
-    if (__atomic_load_n(&lapic->irr_words, __ATOMIC_ACQUIRE) == 0)
+    if (__atomic_load_n(&lapic->irr_words, __ATOMIC_ACQUIRE) == 0 && !extint_raised(lapic))
         return IRQ_NONE;
-    return request_to_deliver(lapic);
+    return pending_slowly(lapic);
 }
 
 static int lapic_acknowledge(struct vcpu *vcpu)
 {
     struct vlapic *lapic = vcpu->lapic;
 
-    if (lapic->takes_extint) {
+    if (extint_raised(lapic)) {
         int vector = extint_acknowledge(lapic);
         if (vector != IRQ_NONE)
             return vector;
@@ -149,9 +149,8 @@ static int lapic_acknowledge(struct vcpu *vcpu)
     return vector;
 }
 
-static unsigned lapic_blocked_by_tpr(struct vcpu *vcpu)
+static __attribute__((noinline)) unsigned blocked_class(const struct vlapic *lapic)
 {
-    struct vlapic *lapic = vcpu->lapic;
     int vector = highest_request(lapic);
 
     if (vector == IRQ_NONE)
@@ -159,7 +158,15 @@ static unsigned lapic_blocked_by_tpr(struct vcpu *vcpu)
     int in_service = highest_in_service(lapic);
     unsigned request_class = (unsigned)vector >> 4;
     unsigned service_class = in_service == IRQ_NONE ? 0 : (unsigned)in_service >> 4;
-    return request_class > service_class && request_class <= (unsigned)vcpu->tpr >> 4 ? request_class : 0;
+    unsigned tpr_class = (unsigned)lapic->vcpu->tpr >> 4;
+    return request_class > service_class && request_class <= tpr_class ? request_class : 0;
+}
+
+static unsigned lapic_blocked_by_tpr(struct vcpu *vcpu)
+{
+    struct vlapic *lapic = vcpu->lapic;
+
+    return __atomic_load_n(&lapic->irr_words, __ATOMIC_ACQUIRE) == 0 ? 0 : blocked_class(lapic);
 }
 
 void vlapic_end_interrupt(struct vlapic *lapic)
@@ -232,7 +239,6 @@ static int lapic_init(struct device *device)
 
     state->guest = guest;
     state->x2apic_offered = vlapic_x2apic_offered();
-    state->deadline_offered = vlapic_deadline_offered();
     for (uint32_t i = 0; i < guest->vcpu_count; i++) {
         struct vlapic *lapic = &state->cpus[i];
         lapic->vcpu = guest->vcpus[i];

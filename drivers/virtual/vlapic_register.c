@@ -22,22 +22,13 @@
 
 /* What a guest may set in each entry of the local vector table; the timer's deadline mode comes in addition. */
 static const uint32_t lvt_writable[LVT_COUNT] = {
-    [LVT_TIMER] = 0x300ff,       /* vector, mask, periodic */
+    [LVT_TIMER] = 0x700ff,       /* vector, mask, periodic, TSC-deadline */
     [LVT_THERMAL] = 0x107ff,     /* vector, delivery mode, mask */
     [LVT_PERFORMANCE] = 0x107ff, /* the same */
     [LVT_LINT0] = 0x1a7ff,       /* polarity and trigger mode too */
     [LVT_LINT1] = 0x1a7ff,       /* the same */
     [LVT_ERROR] = 0x100ff,       /* vector, mask */
 };
-#define LVT_DEADLINE_MODE BIT(18)
-
-static uint32_t lvt_bits(const struct vlapic *lapic, unsigned entry)
-{
-    bool deadline = entry == LVT_TIMER && lapic->state->deadline_offered;
-
-    return lvt_writable[entry] | (deadline ? (uint32_t)LVT_DEADLINE_MODE : 0);
-}
-
 static bool is_lvt(uint32_t offset)
 {
     return offset >= VLAPIC_LVT_FIRST && offset <= VLAPIC_LVT_LAST;
@@ -103,7 +94,7 @@ static bool register_read(const struct vlapic *lapic, uint32_t offset, uint32_t 
 
 static void write_lvt(struct vlapic *lapic, unsigned entry, uint32_t value)
 {
-    value &= lvt_bits(lapic, entry);
+    value &= lvt_writable[entry];
     if (!vlapic_software_enabled(lapic))
         value |= (uint32_t)LVT_MASKED;
     if (entry == LVT_TIMER)
@@ -216,10 +207,10 @@ const struct bus_ops vlapic_bus_ops = {
 
 /* The bits that a WRMSR to this register may have set; none: no such register to write. "Local APIC Register Address
  * Space" */
-static uint64_t x2apic_writable(const struct vlapic *lapic, uint32_t offset)
+static uint64_t x2apic_writable(uint32_t offset)
 {
     if (is_lvt(offset))
-        return lvt_bits(lapic, lvt_entry(offset)) | (uint32_t)LVT_READ_ONLY;
+        return lvt_writable[lvt_entry(offset)] | (uint32_t)LVT_READ_ONLY;
     switch (offset) {
     case VLAPIC_TPR:
     case VLAPIC_SELF_IPI: return 0xff;
@@ -245,7 +236,7 @@ static int x2apic_read(struct vlapic *lapic, uint32_t offset, uint64_t *value)
 
 static int x2apic_write(struct vlapic *lapic, uint32_t offset, uint64_t value)
 {
-    if (!vlapic_is_x2apic(lapic) || (value & ~x2apic_writable(lapic, offset)) != 0)
+    if (!vlapic_is_x2apic(lapic) || (value & ~x2apic_writable(offset)) != 0)
         return E_INVAL;
     switch (offset) {
     case VLAPIC_EOI: vlapic_end_interrupt(lapic); return 0;
@@ -308,7 +299,7 @@ int vlapic_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
         *value = lapic->base;
         return 0;
     }
-    if (msr == VLAPIC_MSR_DEADLINE && lapic->state->deadline_offered) {
+    if (msr == VLAPIC_MSR_DEADLINE) {
         *value = vlapic_timer_deadline(lapic);
         return 0;
     }
@@ -323,7 +314,7 @@ int vlapic_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 
     if (msr == VLAPIC_MSR_BASE)
         return write_base(lapic, value);
-    if (msr == VLAPIC_MSR_DEADLINE && lapic->state->deadline_offered) {
+    if (msr == VLAPIC_MSR_DEADLINE) {
         vlapic_timer_set_deadline(lapic, value);
         return 0;
     }

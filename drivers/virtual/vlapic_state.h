@@ -120,7 +120,6 @@ struct vlapic_state {
     struct guest *guest;
     uint32_t turn; /* breaks ties of lowest-priority delivery; atomic */
     bool x2apic_offered;
-    bool deadline_offered;
     uint32_t base_move_told; /* atomic */
 };
 

@@ -25,12 +25,15 @@ static uint64_t add_saturating(uint64_t a, uint64_t b)
     return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
-static uint64_t elapsed_units(const struct vlapic *lapic)
+static uint64_t elapsed_units(const struct vlapic *lapic, uint64_t now_ticks)
 {
-    return units_from_ticks(machine_ticks() - lapic->started_ticks, VLAPIC_TIMER_HZ);
+    return units_from_ticks(now_ticks - lapic->started_ticks, VLAPIC_TIMER_HZ);
 }
 
-/* Units from the start to the first expiry that is still to come; UINT64_MAX: a one-shot count that has ended. */
+/*
+ * Units from the start to the first expiry that is still to come; UINT64_MAX: a one-shot count that has ended. For the
+ * guest's eye: what it has not been told yet may have passed.
+ */
 static uint64_t next_expiry_units(const struct vlapic *lapic, uint64_t elapsed)
 {
     if (elapsed < lapic->first_units)
@@ -45,8 +48,11 @@ static uint64_t guest_tsc(const struct vlapic *lapic)
     return machine_ticks() + vcpu_read(lapic->vcpu, VCPU_TSC_OFFSET);
 }
 
-/* When the host must act next; TIMER_NEVER while the guest would not hear of it. */
-static uint64_t next_deadline_ticks(const struct vlapic *lapic)
+/*
+ * When the host must act next; TIMER_NEVER while the guest would not hear of it. The first expiry after `told_units`
+ * counts, also when it has passed by now: a count may be shorter than the way to here.
+ */
+static uint64_t next_deadline_ticks(const struct vlapic *lapic, uint64_t told_units)
 {
     uint64_t now = machine_ticks();
 
@@ -58,15 +64,15 @@ static uint64_t next_deadline_ticks(const struct vlapic *lapic)
             return TIMER_NEVER;
         return lapic->deadline <= tsc ? now : add_saturating(now, lapic->deadline - tsc);
     }
-    uint64_t units = lapic->counting ? next_expiry_units(lapic, elapsed_units(lapic)) : UINT64_MAX;
+    uint64_t units = lapic->counting ? next_expiry_units(lapic, told_units) : UINT64_MAX;
     if (units == UINT64_MAX)
         return TIMER_NEVER;
     return add_saturating(lapic->started_ticks, ticks_from_units(units, VLAPIC_TIMER_HZ));
 }
 
-static void arm(struct vlapic *lapic)
+static void arm(struct vlapic *lapic, uint64_t told_units)
 {
-    uint64_t deadline = next_deadline_ticks(lapic);
+    uint64_t deadline = next_deadline_ticks(lapic, told_units);
 
     if (deadline != lapic->timer.deadline_ticks)
         timer_set(&lapic->timer, deadline);
@@ -87,8 +93,9 @@ static void timer_expired(struct timer *timer)
 {
     struct vlapic *lapic = (struct vlapic *)((char *)timer - offsetof(struct vlapic, timer));
 
+    uint64_t told_units = elapsed_units(lapic, machine_ticks());
     fire(lapic);
-    uint64_t deadline = next_deadline_ticks(lapic);
+    uint64_t deadline = next_deadline_ticks(lapic, told_units);
     if (timer_mode(lapic) == TIMER_PERIODIC && lapic->counting) {
         uint64_t shortest = ticks_from_ns(VLAPIC_PERIOD_NS_MIN);
         if (ticks_from_units(lapic->period_units, VLAPIC_TIMER_HZ) < shortest)
@@ -100,16 +107,20 @@ static void timer_expired(struct timer *timer)
 
 /*
  * Before the guest changes anything: what is due by now happens under the old settings, as it would have on hardware at
- * its time. Else a write that comes between a deadline and its service would swallow an interrupt.
+ * its time. Else a write that comes between a deadline and its service would swallow an interrupt. Returns how far the
+ * count has been told.
  */
-static void settle(struct vlapic *lapic)
+static uint64_t settle(struct vlapic *lapic)
 {
-    if (lapic->timer.deadline_ticks <= machine_ticks()) {
+    uint64_t now = machine_ticks(), told_units = elapsed_units(lapic, now);
+
+    if (lapic->timer.deadline_ticks <= now) {
         timer_set(&lapic->timer, TIMER_NEVER);
         fire(lapic);
     }
     if (lapic->deadline != 0 && guest_tsc(lapic) >= lapic->deadline)
         lapic->deadline = 0; /* passed while masked */
+    return told_units;
 }
 
 /* Start counting down from `count`, now; each later period is the initial count. */
@@ -127,7 +138,7 @@ uint32_t vlapic_timer_current_count(const struct vlapic *lapic)
 {
     if (!lapic->counting || timer_mode(lapic) == TIMER_DEADLINE)
         return 0;
-    uint64_t elapsed = elapsed_units(lapic);
+    uint64_t elapsed = elapsed_units(lapic, machine_ticks());
     uint64_t next = next_expiry_units(lapic, elapsed);
     if (next == UINT64_MAX)
         return 0;
@@ -137,12 +148,12 @@ uint32_t vlapic_timer_current_count(const struct vlapic *lapic)
 
 void vlapic_timer_set_initial_count(struct vlapic *lapic, uint32_t count)
 {
-    settle(lapic);
+    (void)settle(lapic);
     if (timer_mode(lapic) == TIMER_DEADLINE)
         return;
     lapic->initial_count = count;
     start(lapic, count);
-    arm(lapic);
+    arm(lapic, 0);
 }
 
 /* What is left of the count goes on at the new rate. */
@@ -150,20 +161,21 @@ void vlapic_timer_set_divide(struct vlapic *lapic, uint32_t value)
 {
     uint32_t left;
 
-    settle(lapic);
+    (void)settle(lapic);
     left = vlapic_timer_current_count(lapic);
     lapic->divide = value;
     start(lapic, left);
-    arm(lapic);
+    arm(lapic, 0);
 }
 
 void vlapic_timer_set_lvt(struct vlapic *lapic, uint32_t value)
 {
     unsigned before = timer_mode(lapic);
     unsigned after = LVT_TIMER_MODE(value);
+    uint64_t told_units;
     uint32_t left;
 
-    settle(lapic);
+    told_units = settle(lapic);
     left = vlapic_timer_current_count(lapic);
     lapic->lvt[LVT_TIMER] = value;
     if (before != after && (before == TIMER_DEADLINE || after == TIMER_DEADLINE)) {
@@ -172,8 +184,9 @@ void vlapic_timer_set_lvt(struct vlapic *lapic, uint32_t value)
         lapic->deadline = 0;
     } else if (before != after) {
         start(lapic, left); /* one-shot and periodic: the count goes on, but one that has ended stays so */
+        told_units = 0;
     }
-    arm(lapic);
+    arm(lapic, told_units);
 }
 
 uint64_t vlapic_timer_deadline(const struct vlapic *lapic)
@@ -188,9 +201,9 @@ void vlapic_timer_set_deadline(struct vlapic *lapic, uint64_t deadline)
 {
     if (timer_mode(lapic) != TIMER_DEADLINE)
         return;
-    settle(lapic);
+    (void)settle(lapic);
     lapic->deadline = deadline;
-    arm(lapic);
+    arm(lapic, 0);
 }
 
 int vlapic_timer_init(struct vlapic *lapic)

@@ -22,7 +22,10 @@ static uint64_t ram_bytes;
 
 uint64_t machine_ticks(void)
 {
-    return fake_machine.ticks;
+    uint64_t now = fake_machine.ticks;
+
+    fake_machine.ticks += fake_machine.ticks_per_look;
+    return now;
 }
 
 uint64_t machine_ticks_hz(void)
@@ -67,6 +70,8 @@ void machine_relax(void)
 void *machine_pointer(hpa_t address)
 {
     assert(address >= FAKE_HOST_BASE && address - FAKE_HOST_BASE < ram_bytes);
+    if (fake_machine.on_pointer != NULL)
+        fake_machine.on_pointer(ram + (address - FAKE_HOST_BASE));
     return ram + (address - FAKE_HOST_BASE);
 }
 
@@ -166,6 +171,9 @@ static void fake_vcpu_load_state(struct vcpu *vcpu, const struct vcpu_state *sta
     backend->gdtr = state->gdtr;
     backend->idtr = state->idtr;
     backend->blocking = (struct virt_blocking){false, false, false};
+    backend->injected = (struct event){.type = EVENT_NONE};
+    backend->window[WINDOW_INTERRUPT] = backend->window[WINDOW_NMI] = false;
+    backend->tpr_threshold = 0;
     backend->states_loaded++;
     backend->flushes++;
 }
@@ -176,9 +184,16 @@ static void fake_run(struct vcpu *vcpu, struct vmexit *exit)
 
     memset(exit, 0, sizeof(*exit));
     exit->kind = EXIT_NONE;
-    if (__atomic_load_n(&vcpu->requests, __ATOMIC_ACQUIRE) != 0)
+    if (__atomic_load_n(&vcpu->requests, __ATOMIC_ACQUIRE) != 0) {
+        /* Not entered: what was to be delivered is hv's again. */
+        if (backend->injected.type != EVENT_NONE)
+            vcpu->events.interrupted = backend->injected;
+        backend->injected.type = EVENT_NONE;
         return;
+    }
     backend->runs++;
+    backend->delivered = backend->injected;
+    backend->injected.type = EVENT_NONE;
     if (backend->on_run != NULL)
         backend->on_run(vcpu, exit);
     else
@@ -227,6 +242,13 @@ static void fake_clear_shadow(struct vcpu *vcpu)
     fake_backend(vcpu)->blocking.shadow_mov_ss = false;
 }
 
+static uint64_t fake_advance(struct vcpu *vcpu, uint64_t rip)
+{
+    fake_write(vcpu, VCPU_RIP, rip);
+    fake_clear_shadow(vcpu);
+    return fake_read(vcpu, VCPU_RFLAGS);
+}
+
 static void fake_window(struct vcpu *vcpu, enum virt_window window, bool on)
 {
     fake_backend(vcpu)->window[window] = on;
@@ -267,6 +289,7 @@ const struct virt_ops fake_virt_ops = {
     .inject = fake_inject,
     .read_blocking = fake_read_blocking,
     .clear_shadow = fake_clear_shadow,
+    .advance = fake_advance,
     .window = fake_window,
     .tpr_threshold = fake_tpr_threshold,
     .flush = fake_flush,
@@ -310,7 +333,7 @@ struct guest *fake_guest(uint64_t memory_bytes, uint32_t vcpu_count)
         vcpu->guest_xcr0 = 1;
         virt->vcpu_create(vcpu);
         struct fake_backend *backend = fake_backend(vcpu);
-        backend->registers[VCPU_CR0] = 0x11; /* PE ET */
+        backend->registers[VCPU_CR0] = 0x11;   /* PE ET */
         backend->registers[VCPU_EFER] = 0x500; /* LME LMA */
         backend->registers[VCPU_RFLAGS] = 0x202;
         backend->segments[SEGMENT_CS] = (struct segment_register){0, 0xffffffff, 0xa09b, 8};

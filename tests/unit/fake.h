@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A machine, a backend and a guest made of plain memory, for the unit tests and the fuzzers: time moves when the test says so, and
- * what hv asks of the hardware is recorded.
+ * A machine, a backend and a guest made of plain memory, for the unit tests and the fuzzers: time moves when the test
+ * says so, and what hv asks of the hardware is recorded.
  */
 #ifndef TESTS_UNIT_FAKE_H
 #define TESTS_UNIT_FAKE_H
@@ -15,14 +15,16 @@
 
 struct fake_machine {
     uint64_t ticks;
+    uint64_t ticks_per_look; /* how far each look at the clock moves it */
     int64_t epoch_s;
     uint64_t timer_deadline;
     uint32_t cpu;
     uint32_t kicks[CPUS_MAX];
     uint32_t waits;
     struct cpuid_result (*cpuid)(uint32_t leaf, uint32_t subleaf); /* NULL: fake_cpuid_default */
-    void (*on_wait)(void);                                        /* runs inside machine_wait */
-    char log[16384];                                              /* what log_line wrote, when the test links fake's log */
+    void (*on_wait)(void);                                         /* runs inside machine_wait */
+    void (*on_pointer)(void *pointer); /* runs inside machine_pointer: another CPU's chance */
+    char log[16384];                   /* what log_line wrote, when the test links fake's log */
 };
 extern struct fake_machine fake_machine;
 
@@ -35,7 +37,8 @@ struct fake_backend {
     struct segment_register segments[SEGMENT_COUNT];
     struct table_register gdtr, idtr;
     struct virt_blocking blocking;
-    struct event injected; /* the last inject since the last run */
+    struct event injected;  /* what inject asked for since the last entry */
+    struct event delivered; /* by the last entry; EVENT_NONE: nothing */
     uint32_t injections;
     bool window[2];
     unsigned tpr_threshold;
@@ -50,8 +53,8 @@ struct fake_backend *fake_backend(struct vcpu *vcpu);
 extern const struct virt_ops fake_virt_ops;
 
 /*
- * A guest with `memory_bytes` of RAM in the PC layout and `vcpu_count` vCPUs in 64-bit mode with a flat CS, no devices. fake_guest_free
- * releases it. Only one exists at a time.
+ * A guest with `memory_bytes` of RAM in the PC layout and `vcpu_count` vCPUs in 64-bit mode with a flat CS, no devices.
+ * fake_guest_free releases it. Only one exists at a time.
  */
 struct guest *fake_guest(uint64_t memory_bytes, uint32_t vcpu_count);
 void fake_guest_free(struct guest *guest);

@@ -347,6 +347,23 @@ static void extreme_counts(void **state)
     assert_true(timer_next(vcpu) == TIMER_NEVER);
 }
 
+/* A count so short that it has ended by the time the deadline is worked out still fires, in every mode. */
+static void counts_shorter_than_the_way_to_them(void **state)
+{
+    (void)state;
+    fake_machine.ticks_per_look = 5000;
+    set_timer(VECTOR, 0xb, 62);
+    assert_true(timer_next(vcpu) <= fake_machine.ticks);
+    timer_run_expired(vcpu, fake_machine.ticks);
+    assert_true(took());
+    assert_true(timer_next(vcpu) == TIMER_NEVER);
+    set_timer(VECTOR | PERIODIC, 0xb, 62);
+    assert_true(timer_next(vcpu) <= fake_machine.ticks);
+    timer_run_expired(vcpu, fake_machine.ticks);
+    assert_true(took());
+    assert_true(timer_next(vcpu) != TIMER_NEVER);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
@@ -365,6 +382,7 @@ int main(void)
         TEST(software_disable_and_init_stop_it),
         TEST(illegal_vector_is_an_error),
         TEST(extreme_counts),
+        TEST(counts_shorter_than_the_way_to_them),
     };
     return cmocka_run_group_tests_name("vlapic_timer", tests, NULL, NULL);
 }
