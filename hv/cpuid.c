@@ -113,6 +113,7 @@ void cpuid_policy_init(uint64_t apic_timer_hz)
     extended[0].eax = (uint32_t)min_u64(extended_limit, EXTENDED + 8);
     vendor_is_amd = basic[0].ecx == 0x444d4163 || basic[0].ecx == 0x656e6975; /* "cAMD", "uine" of HygonGenuine */
     basic[1].ecx |= (uint32_t)BIT(31); /* a hypervisor is present */
+    basic[1].ecx |= (uint32_t)BIT(24); /* the local APIC model has TSC-deadline mode whatever the processor's own has */
     basic[6].eax |= (uint32_t)BIT(2);
     tsc_khz = (uint32_t)(machine_ticks_hz() / 1000);
     apic_timer_khz = (uint32_t)(apic_timer_hz / 1000);
@@ -181,12 +182,32 @@ static struct cpuid_result leaf_extended_state(const struct cpuid_row *row, uint
     return result;
 }
 
+/*
+ * A second hypervisor, as it were: guests look for one in steps of 100H from 40000000H, and most of them know KVM. Two
+ * things follow for them: a clock that needs no calibration (under emulation an exit takes so long that none succeeds),
+ * and x2APIC without interrupt remapping, which Linux refuses under a hypervisor that it does not know. Only what is
+ * implemented is offered; port accesses need no pause after them, and one to port 80H costs an exit. Linux
+ * Documentation/virt/kvm/x86/cpuid.rst, "KVM CPUID bits".
+ */
+#define KVM_SIGNATURE                  0x40000100u
+#define KVM_FEATURES                   0x40000101u
+#define KVM_SIGNATURE_EBX              0x4b4d564bu /* "KVMK" */
+#define KVM_SIGNATURE_ECX              0x564b4d56u /* "VMKV" */
+#define KVM_SIGNATURE_EDX              0x0000004du /* "M" */
+#define KVM_FEATURE_NOP_IO_DELAY       BIT(1)
+#define KVM_FEATURE_CLOCKSOURCE2       BIT(3)
+#define KVM_FEATURE_CLOCKSOURCE_STABLE BIT(24)
+#define KVM_FEATURES_OFFERED           (KVM_FEATURE_NOP_IO_DELAY | KVM_FEATURE_CLOCKSOURCE2 | KVM_FEATURE_CLOCKSOURCE_STABLE)
+
 static struct cpuid_result leaf_hypervisor(uint32_t leaf)
 {
     switch (leaf) {
     case CPUID_SIGNATURE:
         return (struct cpuid_result){CPUID_TIMING, CPUID_SIGNATURE_EBX, CPUID_SIGNATURE_ECX, CPUID_SIGNATURE_EDX};
     case CPUID_TIMING: return (struct cpuid_result){tsc_khz, apic_timer_khz, 0, 0};
+    case KVM_SIGNATURE:
+        return (struct cpuid_result){KVM_FEATURES, KVM_SIGNATURE_EBX, KVM_SIGNATURE_ECX, KVM_SIGNATURE_EDX};
+    case KVM_FEATURES: return (struct cpuid_result){KVM_FEATURES_OFFERED, 0, 0, 0};
     default: return (struct cpuid_result){0, 0, 0, 0};
     }
 }
@@ -224,7 +245,7 @@ struct cpuid_result cpuid_policy(struct vcpu *vcpu, uint32_t leaf, uint32_t subl
     struct cpuid_result result = {0, 0, 0, 0};
     uint32_t index = leaf & ~EXTENDED;
 
-    if ((leaf & ~0xffu) == CPUID_SIGNATURE)
+    if ((leaf & ~0xffu) == CPUID_SIGNATURE || (leaf & ~0xffu) == KVM_SIGNATURE)
         return leaf_hypervisor(leaf);
     /* Beyond the last leaf: AMD reads zero, Intel the last basic leaf, which is zero here as well. */
     if (index >= LEAVES_MAX || leaf > ((leaf & EXTENDED) != 0 ? extended[0].eax : basic[0].eax))

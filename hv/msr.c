@@ -10,6 +10,7 @@
 #include "hv/guest.h"
 #include "hv/log.h"
 #include "hv/machine.h"
+#include "hv/paravirt_clock.h"
 #include "hv/string.h"
 #include "hv/vcpu.h"
 
@@ -56,6 +57,7 @@ static int tsc_write(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 {
     (void)msr;
     vcpu_write(vcpu, VCPU_TSC_OFFSET, value - machine_ticks());
+    paravirt_clock_tsc_set(vcpu);
     return 0;
 }
 
@@ -222,6 +224,8 @@ static const struct msr_row rows[] = {
     {0x00000606, 0x00000648, MSR_ABSENT, 0, NULL, NULL, "RAPL: no power management"},
     {0x000006e0, 0x000006e0, MSR_HANDLED, 0, apic_read, apic_write, "TSC_DEADLINE: the local APIC model's"},
     {0x00000800, 0x000008ff, MSR_HANDLED, 0, apic_read, apic_write, "x2APIC: the local APIC model's"},
+    {PARAVIRT_CLOCK_MSR_WALL, PARAVIRT_CLOCK_MSR_SYSTEM, MSR_HANDLED, 0, paravirt_clock_read, paravirt_clock_write,
+     "KVM's WALL_CLOCK_NEW, SYSTEM_TIME_NEW: the paravirtual clock"},
     {0xc0000080, 0xc0000080, MSR_HANDLED, 0, efer_read, efer_write, "EFER"},
     {0xc0000103, 0xc0000103, MSR_HANDLED, 0, tsc_aux_read, tsc_aux_write, "TSC_AUX: stays in the processor"},
     {0xc0000104, 0xc0000104, MSR_ABSENT, 0, NULL, NULL, "TSC ratio: SVM is ours"},
@@ -314,4 +318,5 @@ void msr_reset(struct vcpu *vcpu)
     vcpu->mtrrs.variable[0] = GUEST_LOW_RAM_MAX;
     vcpu->mtrrs.variable[1] = (address & ~(GIB(1) - 1)) | MTRR_VALID;
     (void)machine_msr_write(0xc0000103, 0);
+    paravirt_clock_reset(vcpu);
 }
