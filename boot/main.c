@@ -12,13 +12,13 @@
 #include "arch/tsc.h"
 #include "arch/virt.h"
 #include "arch/x86.h"
+#include "boot/consoles.h"
 #include "boot/multiboot.h"
 #include "boot/place.h"
 #include "boot/start.h"
 #include "drivers/host/acpi.h"
 #include "drivers/host/acpi_power.h"
 #include "drivers/host/quiet.h"
-#include "drivers/host/uart.h"
 #include "drivers/virtual/vlapic.h"
 #include "hv/console.h"
 #include "hv/cpuid.h"
@@ -72,15 +72,8 @@ static void end_after_panic(void)
 
 static void open_consoles(void)
 {
-    static struct console_driver drivers[OPTIONS_CONSOLES_MAX];
-
-    for (uint32_t i = 0; i < options.console_count; i++) {
-        int error = uart_open(options.consoles[i], &drivers[i]);
-        if (error == 0)
-            (void)console_add_driver(&drivers[i]);
-        else
-            log_error("console %s: nothing answers there", options.consoles[i]);
-    }
+    for (uint32_t i = 0; i < options.console_count; i++)
+        console_open(options.consoles[i]);
 }
 
 static void print_banner(void)
@@ -137,7 +130,8 @@ static void main_on_own_ground(void)
     cpuid_policy_init(VLAPIC_TIMER_HZ);
     if (start_guests(&boot_info, &places) != 0)
         give_up();
-    run_guests();
+    if (!run_guests())
+        give_up();
     log_info("all guests have stopped; powering off");
     end();
 }

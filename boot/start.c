@@ -9,6 +9,7 @@
 #include "arch/lapic.h"
 #include "arch/smp.h"
 #include "arch/virt.h"
+#include "boot/consoles.h"
 #include "hv/audit.h"
 #include "hv/config.h"
 #include "hv/console.h"
@@ -147,6 +148,13 @@ static int build_guest(const struct plan_guest *planned, const struct boot_info 
     return 0;
 }
 
+/* The consoles that the file names, beside those of the command line. */
+static void open_consoles(void)
+{
+    for (uint32_t i = 0; i < config.console_count; i++)
+        console_open(config_console_name(config.consoles[i]));
+}
+
 static int read_configuration(const struct boot_info *info)
 {
     const struct boot_module *module = boot_module_config(info);
@@ -159,6 +167,7 @@ static int read_configuration(const struct boot_info *info)
     diagnostics.report = report_line;
     if (config_parse(module->name, machine_pointer(module->base), module->size, &config, &diagnostics) != 0)
         return E_INVAL;
+    open_consoles();
     return plan_make(module->name, &config, &machine, &plan, &diagnostics);
 }
 
@@ -226,15 +235,17 @@ static void serve_console(void)
     machine_timer_set(TIMER_NEVER);
 }
 
-void run_guests(void)
+bool run_guests(void)
 {
     struct vcpu *own = vcpu_of_cpu(0);
 
     console_defer();
     for (uint32_t i = 0; i < guest_count(); i++) {
-        struct vcpu *vcpu = guest_get(i)->vcpus[0];
-        if (vcpu != own)
-            smp_run(vcpu->cpu, guest_main, vcpu);
+        struct guest *guest = guest_get(i);
+        for (uint32_t n = 0; n < guest->vcpu_count; n++) {
+            if (guest->vcpus[n] != own)
+                smp_run(guest->vcpus[n]->cpu, guest_main, guest->vcpus[n]);
+        }
     }
     if (own != NULL) {
         if (timer_init(&console_timer, own, console_tick) != 0)
@@ -243,4 +254,9 @@ void run_guests(void)
         guest_main(own);
     }
     serve_console();
+    for (uint32_t i = 0; i < guest_count(); i++) {
+        if (guest_get(i)->starts != 0)
+            return true;
+    }
+    return false;
 }

@@ -14,7 +14,7 @@
  */
 int start_guests(const struct boot_info *info, const struct boot_places *places);
 
-/* Let the guests run on their CPUs and serve the console, until all have stopped. */
-void run_guests(void);
+/* Let the guests run on their CPUs and serve the console, until all have stopped. Returns whether any of them started: a loader may refuse every image. */
+bool run_guests(void);
 
 #endif

@@ -144,6 +144,9 @@ struct config {
 int config_parse(const char *file_name, const char *text, size_t size, struct config *config,
                  struct diagnostics *diagnostics);
 
+/* The name of an enum config_console, as the file has it. */
+const char *config_console_name(uint32_t console);
+
 /* Was that key given for the guest? */
 static inline bool config_guest_has(const struct guest_config *guest, enum config_guest_key key)
 {

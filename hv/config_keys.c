@@ -61,19 +61,29 @@ static bool choice_store(struct config_reader *reader, const struct toml_value *
     return false;
 }
 
+static const struct choice consoles[] = {
+    {"com1", CONFIG_CONSOLE_COM1},
+    {"com2", CONFIG_CONSOLE_COM2},
+    {"com3", CONFIG_CONSOLE_COM3},
+    {"com4", CONFIG_CONSOLE_COM4},
+    {"framebuffer", CONFIG_CONSOLE_FRAMEBUFFER},
+};
+
+const char *config_console_name(uint32_t console)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(consoles); i++) {
+        if (consoles[i].meaning == console)
+            return consoles[i].word;
+    }
+    return "";
+}
+
 static void console_store(struct config_reader *reader, const struct toml_value *value)
 {
-    static const struct choice choices[] = {
-        {"com1", CONFIG_CONSOLE_COM1},
-        {"com2", CONFIG_CONSOLE_COM2},
-        {"com3", CONFIG_CONSOLE_COM3},
-        {"com4", CONFIG_CONSOLE_COM4},
-        {"framebuffer", CONFIG_CONSOLE_FRAMEBUFFER},
-    };
     struct config *config = reader->config;
     uint32_t console;
 
-    if (!choice_store(reader, value, choices, ARRAY_SIZE(choices), &console))
+    if (!choice_store(reader, value, consoles, ARRAY_SIZE(consoles), &console))
         return;
     for (uint32_t i = 0; i < config->console_count; i++) {
         if (config->consoles[i] == console) {

@@ -276,6 +276,17 @@ static bool output_remains(void)
     return writer_with_text(WRITER_NONE) != WRITER_NONE;
 }
 
+/* What devices have taken has left them too; dead ones do not count. */
+static bool outputs_idle(void)
+{
+    for (uint32_t i = 0; i < output_count; i++) {
+        const struct console_driver *driver = &outputs[i].driver;
+        if (!outputs[i].dead && driver->idle != NULL && !driver->idle(driver->context))
+            return false;
+    }
+    return true;
+}
+
 /* ---- Towards the guests ---- */
 
 /* The keyboard is the first guest's; bytes that come before there is one are dropped. */
@@ -422,7 +433,7 @@ void console_flush(void)
     for (uint32_t stalled = 0; stalled < STALL_POLLS_MAX && bytes < FLUSH_BYTES_MAX; stalled++) {
         if (serve_begin()) {
             uint32_t moved = carry_output(true);
-            bool done = !output_remains();
+            bool done = !output_remains() && outputs_idle();
             serve_end();
             if (done)
                 return;

@@ -18,6 +18,8 @@ struct console_driver {
     size_t (*write)(void *context, const uint8_t *bytes, size_t size);
     /* Take one received byte. Returns false when there is none. NULL for a device that only shows. */
     bool (*read)(void *context, uint8_t *byte);
+    /* True when all that was taken has left the device. NULL: it leaves at once. */
+    bool (*idle)(void *context);
     void *context;
 };
 
@@ -66,7 +68,7 @@ bool console_poll(void);
 /* True while something is unsent: the serving CPU then polls every millisecond instead of every ten. */
 bool console_busy(void);
 
-/* Send everything, waiting as long as it takes (bounded): before power-off and in a panic. */
+/* Send everything, until it has left the devices, waiting as long as it takes (bounded): before power-off and in a panic. */
 void console_flush(void);
 
 /*

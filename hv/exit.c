@@ -6,6 +6,7 @@
 
 #include "hv/cpuid.h"
 #include "hv/creg.h"
+#include "hv/entry_check.h"
 #include "hv/error.h"
 #include "hv/gmem.h"
 #include "hv/guest.h"
@@ -17,6 +18,9 @@
 #include "hv/vcpu.h"
 
 #define RFLAGS_IF BIT(9)
+
+/* Linux, Documentation/virt/kvm/x86/hypercalls.rst */
+#define KVM_ENOSYS INT64_C(-1000)
 
 /* XCR0 components: x87, SSE, AVX, AVX-512 (three that go together). Intel SDM vol. 1, "Enabling the XSAVE Feature Set and XSAVE-Enabled Features". */
 #define XCR0_X87    BIT(0)
@@ -93,21 +97,30 @@ static enum verdict verdict_of(enum mmio_result result, uint8_t length, struct v
     return RESUME_AFTER;
 }
 
+static __attribute__((noinline)) enum verdict exit_pio_string(struct vcpu *vcpu, struct vmexit *exit)
+{
+    uint8_t length = 0;
+    enum mmio_result result = pio_string_emulate(vcpu, exit, &length);
+
+    return verdict_of(result, length, exit);
+}
+
 static enum verdict exit_pio(struct vcpu *vcpu, struct vmexit *exit)
 {
     const struct exit_io *io = &exit->io;
     struct guest *guest = vcpu->guest;
 
-    if (io->string) {
-        uint8_t length = 0;
-        enum mmio_result result = pio_string_emulate(vcpu, exit, &length);
-        return verdict_of(result, length, exit);
-    }
+    if (io->string)
+        return exit_pio_string(vcpu, exit);
     guest_devices_lock(guest);
-    if (io->in)
-        vcpu_set_gpr_part(vcpu, GPR_RAX, io->size, false, bus_read(&guest->ports, vcpu, io->port, io->size));
-    else
-        bus_write(&guest->ports, vcpu, io->port, io->size, vcpu_gpr_part(vcpu, GPR_RAX, io->size, false));
+    if (io->in) {
+        uint64_t value = bus_read(&guest->ports, vcpu, io->port, io->size);
+        /* As any register operand: 4 bytes clear the upper half, fewer keep the rest. */
+        uint64_t kept = io->size == 4 ? 0 : UINT64_MAX << (8 * io->size);
+        vcpu->gpr[GPR_RAX] = (vcpu->gpr[GPR_RAX] & kept) | value;
+    } else {
+        bus_write(&guest->ports, vcpu, io->port, io->size, vcpu->gpr[GPR_RAX]); /* which takes the low bytes */
+    }
     guest_devices_unlock(guest);
     return RESUME_AFTER;
 }
@@ -165,6 +178,14 @@ static bool xcr0_valid(struct vcpu *vcpu, uint64_t value)
     return (value & XCR0_AVX512) == 0 || ((value & XCR0_AVX512) == XCR0_AVX512 && (value & XCR0_AVX) != 0);
 }
 
+/* No hypercall is offered. A guest that finds KVM's leaves may try one all the same, and expects KVM's word for that. */
+static enum verdict exit_hypercall(struct vcpu *vcpu, struct vmexit *exit)
+{
+    (void)exit;
+    vcpu->gpr[GPR_RAX] = (uint64_t)KVM_ENOSYS;
+    return RESUME_AFTER;
+}
+
 /* XCR0 is the guest's own while it runs here; only what CPUID offers it gets in. */
 static enum verdict exit_xsetbv(struct vcpu *vcpu, struct vmexit *exit)
 {
@@ -219,7 +240,9 @@ static enum verdict exit_triple_fault(struct vcpu *vcpu, struct vmexit *exit)
 
 static enum verdict exit_entry_failure(struct vcpu *vcpu, struct vmexit *exit)
 {
-    guest_crash(vcpu, "the processor refuses to run it: %s", exit->detail);
+    if (exit->entry_failure.state != NULL)
+        entry_check_log(vcpu, exit->entry_failure.state);
+    guest_crash(vcpu, "the processor refuses to run it: %s", exit->entry_failure.detail);
     return RESUME;
 }
 
@@ -250,7 +273,7 @@ static const struct exit_entry exits[EXIT_KIND_COUNT] = {
     [EXIT_LMSW] = {"LMSW", creg_lmsw},
     [EXIT_DR_ACCESS] = {"MOV DR", exit_unknown},
     [EXIT_MEMORY] = {"device memory", exit_memory},
-    [EXIT_HYPERCALL] = {"hypercall", raise_undefined},
+    [EXIT_HYPERCALL] = {"hypercall", exit_hypercall},
     [EXIT_XSETBV] = {"XSETBV", exit_xsetbv},
     [EXIT_INVD] = {"INVD", nothing_to_do},
     [EXIT_WBINVD] = {"WBINVD", nothing_to_do},

@@ -182,10 +182,9 @@ static int load_image(struct guest *guest, struct vcpu_state *state, struct load
     }
 }
 
-/* Memory cleared, models at power-on, image in place, vCPUs at their start. */
+/* Memory cleared, models at power-on, the image in place. The caller is the only CPU that touches the guest. */
 static int guest_load(struct guest *guest)
 {
-    struct vcpu_state state;
     struct loader_error error;
 
     for (uint32_t i = 0; i < guest->ram_count; i++)
@@ -194,63 +193,114 @@ static int guest_load(struct guest *guest)
         if (guest->devices[i].ops->reset != NULL)
             guest->devices[i].ops->reset(&guest->devices[i]);
     }
-    if (load_image(guest, &state, &error) != 0) {
+    if (load_image(guest, &guest->start, &error) != 0) {
         log_error("guest \"%s\": %s", guest->name, error.text);
         return E_INVAL;
     }
-    struct vcpu *vcpu = guest->vcpus[0];
-    vcpu->requests = 0;
-    vcpu->run_state = VCPU_RUNNING;
-    vcpu->halted_for_good = false;
-    vcpu_reset(vcpu, &state);
-    vcpu_write(vcpu, VCPU_TSC_OFFSET, 0 - machine_ticks());
-    guest->action = GUEST_GO_ON;
-    guest->generation++;
+    guest->tsc_offset = 0 - machine_ticks();
     return 0;
+}
+
+/* All vCPUs are parked: what comes next? Returns the state that they wake up to. */
+static enum guest_state guest_turn(struct guest *guest)
+{
+    bool first = guest->state == GUEST_CREATED;
+
+    /* What it wrote stands before what is said of it. */
+    console_flush();
+    if (!first) {
+        if (guest->action == GUEST_POWER_OFF)
+            log_info("guest \"%s\": powered off (%s)", guest->name, guest->action_reason);
+        if (guest->action != GUEST_RESET)
+            return GUEST_STOPPED;
+        log_info("guest \"%s\": reset (%s)", guest->name, guest->action_reason);
+    }
+    if (guest_load(guest) != 0)
+        return GUEST_STOPPED;
+    guest->action = GUEST_GO_ON;
+    guest->starts++;
+    if (first)
+        log_info("guest \"%s\": started", guest->name);
+    return GUEST_RUNNING;
+}
+
+/*
+ * Come to rest. The last vCPU to do so takes the guest's next turn while no other touches it, then releases them all. Returns false when the guest has stopped
+ * for good.
+ */
+static bool park(struct vcpu *vcpu)
+{
+    struct guest *guest = vcpu->guest;
+
+    machine_timer_set(TIMER_NEVER);
+    if (__atomic_add_fetch(&guest->parked, 1, __ATOMIC_ACQ_REL) == guest->vcpu_count) {
+        enum guest_state state = guest_turn(guest);
+        guest->parked = 0;
+        __atomic_store_n(&guest->state, state, __ATOMIC_RELEASE);
+        for (uint32_t i = 0; i < guest->vcpu_count; i++) {
+            struct vcpu *other = guest->vcpus[i];
+            /* Old requests end here and not later: one that runs already may ask something of one that does not yet. */
+            __atomic_store_n(&other->requests, 0, __ATOMIC_RELEASE);
+            __atomic_store_n(&other->released, 1, __ATOMIC_RELEASE);
+            if (other != vcpu)
+                machine_kick(other->cpu);
+        }
+    }
+    while (__atomic_load_n(&vcpu->released, __ATOMIC_ACQUIRE) == 0)
+        machine_wait(&vcpu->released);
+    vcpu->released = 0;
+    return guest->state == GUEST_RUNNING;
+}
+
+/* The boot processor starts as the loader says; the others wait for their start-up IPI. */
+static void start_vcpu(struct vcpu *vcpu)
+{
+    struct vcpu_state state;
+
+    vcpu->halted_for_good = false;
+    if (vcpu->number == 0) {
+        state = vcpu->guest->start;
+        vcpu->run_state = VCPU_RUNNING;
+    } else {
+        vcpu_state_reset(&state);
+        vcpu->run_state = VCPU_WAIT_FOR_STARTUP;
+    }
+    vcpu_reset(vcpu, &state);
+    vcpu_write(vcpu, VCPU_TSC_OFFSET, vcpu->guest->tsc_offset);
 }
 
 void guest_main(void *argument)
 {
     struct vcpu *vcpu = argument;
-    struct guest *guest = vcpu->guest;
 
-    while (guest_load(guest) == 0) {
-        if (guest->resets == 0)
-            log_info("guest \"%s\": started", guest->name);
-        guest->state = GUEST_RUNNING;
+    while (park(vcpu)) {
+        start_vcpu(vcpu);
         vcpu_run(vcpu);
-        /* What it wrote stands before what is said of it. */
-        console_flush();
-        if (guest->action != GUEST_RESET)
-            break;
-        guest->resets++;
-        log_info("guest \"%s\": reset (%s)", guest->name, guest->action_reason);
     }
-    if (guest->action == GUEST_POWER_OFF)
-        log_info("guest \"%s\": powered off (%s)", guest->name, guest->action_reason);
     machine_timer_set(TIMER_NEVER);
-    __atomic_store_n(&guest->state, GUEST_STOPPED, __ATOMIC_RELEASE);
 }
 
-/* The first wish counts; what comes behind it is an echo of a guest on its way out. */
-static void request_action(struct guest *guest, enum guest_action action, const char *why)
+/* The first wish counts; what comes behind it is an echo of a guest on its way out. Returns true for the first. */
+static bool request_action(struct guest *guest, enum guest_action action, const char *why)
 {
-    if (guest->action == GUEST_GO_ON) {
-        guest->action = action;
+    uint32_t none = GUEST_GO_ON;
+    bool first = __atomic_compare_exchange_n(&guest->action, &none, action, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+
+    if (first)
         guest->action_reason = why;
-    }
     for (uint32_t i = 0; i < guest->vcpu_count; i++)
         vcpu_request(guest->vcpus[i], REQUEST_STOP);
+    return first;
 }
 
 void guest_request_reset(struct guest *guest, const char *why)
 {
-    request_action(guest, GUEST_RESET, why);
+    (void)request_action(guest, GUEST_RESET, why);
 }
 
 void guest_request_power_off(struct guest *guest, const char *why)
 {
-    request_action(guest, GUEST_POWER_OFF, why);
+    (void)request_action(guest, GUEST_POWER_OFF, why);
 }
 
 static void print_registers(struct vcpu *vcpu)
@@ -294,11 +344,10 @@ void guest_crash(struct vcpu *vcpu, const char *format, ...)
     va_start(arguments, format);
     format_text_v(text, sizeof(text), format, arguments);
     va_end(arguments);
-    if (vcpu->guest->action == GUEST_GO_ON) {
-        log_error("guest \"%s\" stops: %s", vcpu->guest->name, text);
-        print_registers(vcpu);
-        virt->dump(vcpu);
-        print_trace(vcpu);
-    }
-    request_action(vcpu->guest, GUEST_CRASH, "crash");
+    if (!request_action(vcpu->guest, GUEST_CRASH, "crash"))
+        return;
+    log_error("guest \"%s\" stops: %s", vcpu->guest->name, text);
+    print_registers(vcpu);
+    virt->dump(vcpu);
+    print_trace(vcpu);
 }

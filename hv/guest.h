@@ -54,7 +54,9 @@ struct guest {
     uint64_t memory_bytes; /* as configured */
     uint8_t physical_bits; /* width of a guest-physical address, as CPUID tells the guest */
     hpa_t stage2_root;
-    uint64_t generation; /* counts starts */
+    uint32_t parked;         /* vCPUs at rest; see guest_main */
+    struct vcpu_state start; /* of the boot processor */
+    uint64_t tsc_offset;     /* of all its vCPUs */
     uint32_t vcpu_count;
     struct vcpu *vcpus[GUEST_CPUS_MAX];
     struct bus ports;
@@ -65,7 +67,7 @@ struct guest {
     struct lock devices_lock;
     const char *action_reason; /* a short constant text, for the log */
     const struct boot_info *boot;
-    uint32_t resets;
+    uint32_t starts; /* the first one and those after resets */
     uint32_t unknown_msrs[16]; /* those whose line has been written */
     uint32_t unknown_msr_count;
 };
@@ -90,7 +92,9 @@ static inline void guest_devices_unlock(struct guest *guest)
 struct guest *guest_create(const struct guest_config *config, const struct guest_ram *ram, uint32_t ram_count,
                            const uint32_t *cpus, const struct boot_info *boot);
 
-/* Load the guest and run it, on the CPU of `vcpu`, until it has stopped for good. Takes a struct vcpu. */
+/*
+ * Run a vCPU (a struct vcpu) on its CPU until the guest has stopped for good. The guest starts, and starts over after a reset, when all its vCPUs are here.
+ */
 void guest_main(void *vcpu);
 
 /* All guests that were created. */

@@ -90,9 +90,10 @@ static void vcpu_wait(struct vcpu *vcpu)
 
 static void vcpu_trace(struct vcpu *vcpu, const struct vmexit *exit)
 {
+    uint64_t rip = vcpu_read(vcpu, VCPU_RIP);
     struct exit_trace *trace = &vcpu->trace[vcpu->trace_next++ % EXIT_TRACE_SIZE];
 
-    trace->rip = vcpu_read(vcpu, VCPU_RIP);
+    trace->rip = rip;
     trace->kind = (uint8_t)exit->kind;
     trace->reason = exit->reason;
     /* The first word of what the kind carries: port, address, register. */
@@ -104,7 +105,8 @@ void vcpu_run(struct vcpu *vcpu)
 {
     struct vmexit exit;
 
-    vcpu_request(vcpu, REQUEST_TIMERS);
+    /* What was asked before a stop went with it. */
+    vcpu_request(vcpu, vcpu->number == 0 ? REQUEST_TIMERS | REQUEST_CONSOLE : REQUEST_TIMERS);
     for (;;) {
         if (__atomic_load_n(&vcpu->requests, __ATOMIC_ACQUIRE) != 0 && !vcpu_serve_requests(vcpu))
             return;
@@ -137,7 +139,8 @@ void vcpu_reset(struct vcpu *vcpu, const struct vcpu_state *state)
     virt->vcpu_load_state(vcpu, state);
 }
 
-/* Intel SDM vol. 3, "Processor State After Reset", table "IA-32 and Intel 64 Processor States Following Power-up, Reset, or INIT". */
+/* Intel SDM vol. 3, "Processor State After Reset", table "IA-32 and Intel 64 Processor States Following Power-up,
+ * Reset, or INIT". */
 void vcpu_state_reset(struct vcpu_state *state)
 {
     const struct segment_register data = {0, 0xffff, SEGMENT_P | SEGMENT_S | 3, 0};

@@ -8,6 +8,7 @@
 #include "hv/decode.h"
 #include "hv/event.h"
 #include "hv/irq.h"
+#include "hv/paravirt_clock.h"
 #include "hv/timer.h"
 #include "hv/types.h"
 #include "hv/virt.h"
@@ -52,6 +53,7 @@ struct vcpu {
     uint64_t gpr[GPR_COUNT]; /* first, for the assembler; RSP lives in the control block */
     uint64_t cr2;
     uint32_t requests; /* enum vcpu_request bits; atomic */
+    uint32_t released; /* a parked vCPU may go on; atomic */
     uint8_t tpr;       /* the local APIC's TPR, always current in handlers; the backend carries it to and from hardware */
     uint8_t startup_vector;
     uint8_t run_state; /* enum vcpu_run_state */
@@ -66,6 +68,7 @@ struct vcpu {
     uint64_t guest_xcr0;
     bool halted_for_good; /* the line about CLI; HLT has been written */
     struct vcpu_mtrrs mtrrs;
+    struct paravirt_clock paravirt_clock;
     struct timer *timers[VCPU_TIMERS_MAX];
     uint32_t timer_count;
     uint64_t exits[EXIT_KIND_COUNT];

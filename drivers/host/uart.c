@@ -89,6 +89,11 @@ static bool uart_read(void *context, uint8_t *byte)
     return true;
 }
 
+static bool uart_idle(void *context)
+{
+    return (uart_in(context, UART_LINE_STATUS) & LINE_STATUS_ALL_EMPTY) != 0;
+}
+
 /* A UART has a scratch register, and in loopback its modem status follows its modem control. */
 static bool uart_present(const struct uart *uart)
 {
@@ -128,7 +133,7 @@ int uart_open(const char *name, struct console_driver *driver)
         if (!uart_present(uart))
             return E_NOENT;
         uart_set_up(uart);
-        *driver = (struct console_driver){uart->name, uart_write, uart_read, uart};
+        *driver = (struct console_driver){uart->name, uart_write, uart_read, uart_idle, uart};
         return 0;
     }
     return E_INVAL;

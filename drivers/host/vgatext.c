@@ -119,5 +119,5 @@ void vgatext_open(volatile uint16_t *cells, struct console_driver *driver)
     for (uint32_t i = 0; i < ROWS * COLUMNS; i++)
         screen[i] = copy[i] = BLANK;
     cursor_show();
-    *driver = (struct console_driver){"framebuffer", vgatext_write, NULL, NULL};
+    *driver = (struct console_driver){"framebuffer", vgatext_write, NULL, NULL, NULL};
 }

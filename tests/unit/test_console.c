@@ -57,6 +57,7 @@ struct screen {
     char text[100000];
     size_t length;
     const char *keys;
+    uint32_t busy; /* so often it says that bytes are still on their way */
 };
 static struct screen screens[CONSOLE_DRIVERS_MAX];
 
@@ -82,11 +83,21 @@ static bool screen_read(void *context, uint8_t *byte)
     return true;
 }
 
+static bool screen_idle(void *context)
+{
+    struct screen *screen = context;
+
+    if (screen->busy == 0)
+        return true;
+    screen->busy--;
+    return false;
+}
+
 static struct screen *add_screen(size_t room)
 {
     static uint32_t count;
     struct screen *screen = &screens[count++];
-    struct console_driver driver = {"test", screen_write, screen_read, screen};
+    struct console_driver driver = {"test", screen_write, screen_read, screen_idle, screen};
 
     screen->room = room;
     assert_int_equal(console_add_driver(&driver), 0);
@@ -382,7 +393,7 @@ static size_t panicking_write(void *context, const uint8_t *bytes, size_t size)
 static void panic(void **state)
 {
     (void)state;
-    struct console_driver driver = {"test", panicking_write, NULL, &screens[0]};
+    struct console_driver driver = {"test", panicking_write, NULL, NULL, &screens[0]};
 
     screens[0].room = SIZE_MAX;
     console_defer();
@@ -397,7 +408,7 @@ static void panic(void **state)
 static void tables_are_full(void **state)
 {
     (void)state;
-    struct console_driver driver = {"test", screen_write, NULL, &screens[0]};
+    struct console_driver driver = {"test", screen_write, NULL, NULL, &screens[0]};
 
     for (unsigned i = 0; i < CONSOLE_DRIVERS_MAX; i++)
         assert_int_equal(console_add_driver(&driver), 0);
@@ -420,6 +431,17 @@ static void flood_does_not_hold_the_poll(void **state)
     }
 }
 
+/* What a device has taken may still be on its way: power-off must not cut it. */
+static void flush_waits_for_the_wire(void **state)
+{
+    (void)state;
+    struct screen *screen = add_screen(1000);
+    screen->busy = 50;
+    console_write("last words\n", 11);
+    console_flush();
+    assert_int_equal(screen->busy, 0);
+}
+
 static const struct CMUnitTest cases[] = {
     cmocka_unit_test(early_log),
     cmocka_unit_test(line_is_cut_and_cleaned),
@@ -436,6 +458,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(panic),
     cmocka_unit_test(tables_are_full),
     cmocka_unit_test(flood_does_not_hold_the_poll),
+    cmocka_unit_test(flush_waits_for_the_wire),
 };
 
 static void run_alone(void **state)
