@@ -33,6 +33,7 @@ struct bus_region {
 struct bus {
     struct bus_region regions[BUS_REGIONS_MAX]; /* sorted by base, no overlap */
     uint32_t count;
+    uint32_t recent;             /* index of the region that was accessed last: the next access nearly always goes there too */
     uint64_t accesses_unclaimed; /* statistics */
 };
 

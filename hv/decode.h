@@ -255,7 +255,9 @@ int decode(const uint8_t *bytes, unsigned available, enum decode_mode mode, stru
  * The length of an instruction that the exit has already named, for processors that do not report it. The usual
  * encoding without prefixes costs one comparison; anything else is decoded. Returns 1 to 15, or 0 when the bytes are
  * not (or not wholly) that instruction: then another CPU changed them, or more must be fetched.
+ * decode_length_usual makes that comparison alone, with the first four bytes as a little-endian number: 0 means decode.
  */
+unsigned decode_length_usual(enum operation operation, uint32_t head);
 unsigned decode_length_known(enum operation operation, const uint8_t *bytes, unsigned available, enum decode_mode mode);
 
 /* The operand that is OPERAND_MEMORY, or NULL. */

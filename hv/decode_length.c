@@ -5,6 +5,8 @@
  */
 #include "hv/decode.h"
 
+#include "hv/string.h"
+
 /* The bytes as a little-endian number of `length`; all zero: this operation has no single usual encoding. */
 struct usual_encoding {
     uint32_t bytes;
@@ -35,17 +37,18 @@ static __attribute__((noinline)) unsigned length_decoded(enum operation operatio
     return instruction.length;
 }
 
-unsigned decode_length_known(enum operation operation, const uint8_t *bytes, unsigned available, enum decode_mode mode)
+unsigned decode_length_usual(enum operation operation, uint32_t head)
 {
     const struct usual_encoding *encoding = &usual[operation];
+
+    return (head & (BIT(encoding->length * 8u) - 1)) == encoding->bytes ? encoding->length : 0;
+}
+
+unsigned decode_length_known(enum operation operation, const uint8_t *bytes, unsigned available, enum decode_mode mode)
+{
     uint32_t head = 0;
 
-    if (available >= 3)
-        head = bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16;
-    else if (available >= 1)
-        head = bytes[0] | (available > 1 ? (uint32_t)bytes[1] << 8 : 0);
-    if (encoding->length != 0 && available >= encoding->length &&
-        (head & (BIT(encoding->length * 8u) - 1)) == encoding->bytes)
-        return encoding->length;
-    return length_decoded(operation, bytes, available, mode);
+    memcpy(&head, bytes, min_u64(available, sizeof(head)));
+    unsigned length = decode_length_usual(operation, head);
+    return length != 0 && length <= available ? length : length_decoded(operation, bytes, available, mode);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What to deliver to a vCPU next. Order as in Intel SDM vol. 3, "Prioritization of Concurrent Events": what was being delivered,
- * an exception that an emulated instruction raised, NMI, interrupt.
+ * What to deliver to a vCPU next. Order as in Intel SDM vol. 3, "Prioritization of Concurrent Events": what was being
+ * delivered, an exception that an emulated instruction raised, NMI, interrupt.
  */
 #include "hv/event.h"
 
@@ -56,7 +56,8 @@ void event_raise_error(struct vcpu *vcpu, enum vector vector, uint32_t error_cod
     struct event *earlier = &vcpu->events.interrupted;
     enum exception_class first = CLASS_BENIGN, second = class_of((uint8_t)vector);
 
-    /* An exception raised before is the first one as well: an instruction raises only one, so the second came of delivering it. */
+    /* An exception raised before is the first one as well: an instruction raises only one, so the second came of
+     * delivering it. */
     if (vcpu->events.exception.type != EVENT_NONE)
         earlier = &vcpu->events.exception;
     if (earlier->type == EVENT_EXCEPTION)
@@ -66,8 +67,8 @@ void event_raise_error(struct vcpu *vcpu, enum vector vector, uint32_t error_cod
         return;
     }
     /*
-     * The delivery of an interrupted exception, or of an INT instruction, is given up: it becomes #DF, or its instruction does it again.
-     * An interrupt or NMI has left its controller: it stays, and follows.
+     * The delivery of an interrupted exception, or of an INT instruction, is given up: it becomes #DF, or its
+     * instruction does it again. An interrupt or NMI has left its controller: it stays, and follows.
      */
     if (earlier->type != EVENT_INTERRUPT && earlier->type != EVENT_NMI)
         earlier->type = EVENT_NONE;
@@ -131,7 +132,6 @@ static bool deliver_unconditional(struct vcpu *vcpu, const struct virt_blocking 
     return true;
 }
 
-
 static bool deliver_interrupt(struct vcpu *vcpu)
 {
     int vector = vcpu->irq->acknowledge(vcpu);
@@ -144,10 +144,10 @@ static bool deliver_interrupt(struct vcpu *vcpu)
 }
 
 /*
- * Something is there: look at what blocks it, inject one, and watch for the rest. Returns true when an interrupt still waits: one whose
- * delivery was interrupted, or the controller's next.
+ * Something is there: look at what blocks it, inject one, and watch for the rest. Returns true when an interrupt still
+ * waits: one whose delivery was interrupted, or the controller's next.
  */
-static bool deliver_slowly(struct vcpu *vcpu)
+static __attribute__((noinline)) bool deliver_slowly(struct vcpu *vcpu)
 {
     struct event_state *events = &vcpu->events;
     struct virt_blocking blocking;
@@ -161,8 +161,7 @@ static bool deliver_slowly(struct vcpu *vcpu)
         vcpu->pending_nmis--;
         injected = true;
     }
-    if (!injected && events->interrupted.type == EVENT_NONE && interrupts_open(vcpu, &blocking) &&
-        vcpu->irq->pending(vcpu) != IRQ_NONE)
+    if (!injected && interrupts_open(vcpu, &blocking) && vcpu->irq->pending(vcpu) != IRQ_NONE)
         (void)deliver_interrupt(vcpu);
     set_window(vcpu, WINDOW_NMI, &events->nmi_window, vcpu->pending_nmis > 0);
     return events->interrupted.type == EVENT_INTERRUPT || vcpu->irq->pending(vcpu) != IRQ_NONE;
@@ -174,10 +173,11 @@ void event_deliver(struct vcpu *vcpu)
     bool waits = vcpu->irq->pending(vcpu) != IRQ_NONE;
 
     if (waits || events->exception.type != EVENT_NONE || events->interrupted.type != EVENT_NONE ||
-        vcpu->pending_nmis > 0 || events->nmi_window)
+        vcpu->pending_nmis > 0)
         waits = deliver_slowly(vcpu);
     set_window(vcpu, WINDOW_INTERRUPT, &events->interrupt_window, waits);
-    unsigned threshold = vcpu->irq->blocked_by_tpr(vcpu);
+    /* Class 0 holds nothing back. */
+    unsigned threshold = vcpu->tpr >> 4 == 0 ? 0 : vcpu->irq->blocked_by_tpr(vcpu);
     if (threshold != events->tpr_threshold) {
         events->tpr_threshold = (uint8_t)threshold;
         virt->tpr_threshold(vcpu, threshold);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The flat loader: a raw image in conventional memory, started in real mode. What it finds: CS:IP as configured; DS,
- * ES, FS, GS, SS and all general registers 0 but SP = 0x7c00, as a boot sector has it; interrupts off, A20 on; zeros
- * for interrupt vectors; a BIOS data area but no BIOS.
+ * ES, FS, GS, SS and all general registers 0 but SP = 0x7c00, as a boot sector has it; interrupts off, A20 on;
+ * a BIOS data area, and interrupt vectors of a BIOS without services (loader_bios.c).
  */
 #include "hv/error.h"
 #include "hv/gmem.h"

@@ -31,7 +31,8 @@ static void emit_many(struct output *out, char c, int count)
 }
 
 /* sign or prefix, digits: padded to the width */
-static void emit_field(struct output *out, const struct conversion *how, const char *prefix, const char *text, int length)
+static void emit_field(struct output *out, const struct conversion *how, const char *prefix, const char *text,
+                       int length)
 {
     int prefix_length = 0;
 
@@ -50,8 +51,8 @@ static void emit_field(struct output *out, const struct conversion *how, const c
         emit_many(out, ' ', padding);
 }
 
-static void emit_number(struct output *out, const struct conversion *how, const char *prefix, uint64_t value, unsigned base,
-                        bool upper)
+static void emit_number(struct output *out, const struct conversion *how, const char *prefix, uint64_t value,
+                        unsigned base, bool upper)
 {
     char digits[64];
     int count = 0;
@@ -167,6 +168,10 @@ size_t format_text_v(char *buffer, size_t size, const char *format, va_list argu
         format = parse_flags(format + 1, &how);
         if (*format == '*') {
             how.width = va_arg(rest, int);
+            if (how.width < 0) { /* as the flag "-" */
+                how.left = true;
+                how.width = -how.width;
+            }
             format++;
         }
         for (; *format >= '0' && *format <= '9'; format++)

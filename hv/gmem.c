@@ -20,6 +20,11 @@ static const struct guest_ram *gmem_find(const struct guest *guest, gpa_t addres
     return NULL;
 }
 
+void *gmem_range(const struct guest_ram *ram)
+{
+    return machine_pointer(ram->host);
+}
+
 void *gmem_pointer(struct guest *guest, gpa_t address, uint64_t size)
 {
     const struct guest_ram *ram = gmem_find(guest, address);

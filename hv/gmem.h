@@ -22,6 +22,10 @@ int gmem_fill(struct guest *guest, gpa_t to, int byte, uint64_t size);
  */
 void *gmem_pointer(struct guest *guest, gpa_t address, uint64_t size);
 
+/* The first byte of one of the guest's ranges (guest->ram). */
+struct guest_ram;
+void *gmem_range(const struct guest_ram *ram);
+
 /* True when all bytes are guest RAM (perhaps of several ranges). */
 bool gmem_is_ram(const struct guest *guest, gpa_t address, uint64_t size);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A guest's own page tables, walked in software. Intel SDM vol. 3, "Paging"; AMD APM vol. 2, "Page Translation and Protection".
- * The tables lie in guest RAM and may change under our hands: each entry is read once, and its A and D bits are set by compare and
- * exchange, as the processor does. Protection keys need no look: guests are not offered them (hv/cpuid.c).
+ * A guest's own page tables, walked in software. Intel SDM vol. 3, "Paging"; AMD APM vol. 2, "Page Translation and
+ * Protection". The tables lie in guest RAM and may change under our hands: each entry is read once, and its A and D
+ * bits are set by compare and exchange, as the processor does. Protection keys need no look: guests are not offered
+ * them (hv/cpuid.c).
  */
 #include "hv/gwalk.h"
 
@@ -42,7 +43,8 @@
 #define FAULT_RESERVED BIT(3)
 #define FAULT_FETCH    BIT(4)
 
-/* "PAE Paging": bits of a PDPTE that must be clear whatever the width of an address, and bits 62-52 of the entries below. */
+/* "PAE Paging": bits of a PDPTE that must be clear whatever the width of an address, and bits 62-52 of the entries
+ * below. */
 #define PAE_POINTER_RESERVED UINT64_C(0xfff00000000001e6)
 #define PAE_ENTRY_RESERVED   UINT64_C(0x7ff0000000000000)
 /* Address bits of a 4 MiB page beyond 32, in bits 13-20 of its entry: as far as physical addresses reach ("PSE-36"). */
@@ -54,10 +56,10 @@ struct walk {
     gva_t address;
     unsigned access;
     struct gwalk_fault *fault;
-    bool wide;        /* 8-byte entries */
+    bool wide; /* 8-byte entries */
     bool long_mode;
-    uint64_t rights;  /* ENTRY_WRITE and ENTRY_USER of all levels together */
-    bool no_execute;  /* of any level */
+    uint64_t rights; /* ENTRY_WRITE and ENTRY_USER of all levels together */
+    bool no_execute; /* of any level */
 };
 
 static int walk_fault(const struct walk *walk, uint64_t why)
@@ -101,8 +103,8 @@ static bool set_bits(const struct walk *walk, gpa_t at, uint64_t entry, uint64_t
                                            __ATOMIC_RELAXED);
     }
     uint32_t expected = (uint32_t)entry;
-    return __atomic_compare_exchange_n((uint32_t *)pointer, &expected, (uint32_t)(entry | bits), false, __ATOMIC_SEQ_CST,
-                                       __ATOMIC_RELAXED);
+    return __atomic_compare_exchange_n((uint32_t *)pointer, &expected, (uint32_t)(entry | bits), false,
+                                       __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }
 
 /* Bits that must be clear in an entry. `level` counts from 1, the page table. */
@@ -177,8 +179,7 @@ static int walk_once(struct walk *walk, gpa_t table, unsigned levels, gpa_t *res
     walk->rights = ENTRY_WRITE | ENTRY_USER;
     walk->no_execute = false;
     for (unsigned level = levels;; level--) {
-        unsigned bits = !walk->long_mode && walk->wide && level == 3 ? 2 : index_bits;
-        uint64_t index = walk->address >> (12 + index_bits * (level - 1)) & (BIT(bits) - 1);
+        uint64_t index = walk->address >> (12 + index_bits * (level - 1)) & (BIT(index_bits) - 1);
         gpa_t at = table + index * (walk->wide ? 8 : 4);
         uint64_t entry;
         int error = read_entry(walk, at, &entry);
@@ -209,7 +210,8 @@ static int walk_once(struct walk *walk, gpa_t table, unsigned levels, gpa_t *res
 
 int gwalk_translate(struct vcpu *vcpu, gva_t address, unsigned access, gpa_t *result, struct gwalk_fault *fault)
 {
-    struct walk walk = {.vcpu = vcpu, .cr0 = vcpu_read(vcpu, VCPU_CR0), .address = address, .access = access, .fault = fault};
+    struct walk walk = {
+        .vcpu = vcpu, .cr0 = vcpu_read(vcpu, VCPU_CR0), .address = address, .access = access, .fault = fault};
 
     if ((walk.cr0 & CR0_PG) == 0) {
         *result = (uint32_t)address;
@@ -229,7 +231,8 @@ int gwalk_translate(struct vcpu *vcpu, gva_t address, unsigned access, gpa_t *re
         table = walk.wide ? cr3 & UINT64_C(0xffffffe0) : cr3 & UINT64_C(0xfffff000);
         levels = walk.wide ? 3 : 2;
     }
-    /* Another vCPU that changes the entries without end must not hold us: after some tries, let the instruction run again. */
+    /* Another vCPU that changes the entries without end must not hold us: after some tries, let the instruction run
+     * again. */
     for (unsigned tries = 0; tries < 8; tries++) {
         int error = walk_once(&walk, table, levels, result);
         if (error != E_BUSY)
@@ -238,38 +241,42 @@ int gwalk_translate(struct vcpu *vcpu, gva_t address, unsigned access, gpa_t *re
     return E_BUSY;
 }
 
-/* The range of guest RAM that holds the root of the page tables: nearly always the other tables lie there too. */
-static const struct guest_ram *root_range(const struct guest *guest, gpa_t root)
-{
-    const struct guest_ram *end = &guest->ram[guest->ram_count];
-
-    for (const struct guest_ram *ram = guest->ram; ram < end; ram++) {
-        if (root - ram->base < ram->size)
-            return ram;
-    }
-    return NULL;
-}
-
-/* A walk that gives up at anything unusual. */
+/*
+ * The usual fetch, for the exits that need one each time: 64-bit mode, all entries present and accessed, nothing
+ * reserved, not NX, rights that fit. What the entries hold is collected on the way and judged at its end: a table is
+ * read only where the guest has RAM, so one that is no table does no harm.
+ */
 struct quick_walk {
     struct guest *guest;
-    gpa_t base; /* of the root's range */
-    uint64_t size;
-    const uint8_t *memory;
-    uint64_t looked_at; /* bits of an entry that must be QUICK_WANTED */
-    uint64_t rights;
-    gpa_t page; /* the next table, at last the page itself */
+    const struct guest_ram
+        *ram; /* the range that holds the root: nearly always the other tables, and the code, lie there too */
+    const uint8_t *memory; /* its first byte */
+    uint64_t all, any;     /* bits that all entries have; that any has */
+    gpa_t page;            /* the next table, at last the page itself */
 };
-#define QUICK_WANTED (ENTRY_PRESENT | ENTRY_ACCESSED)
+#define QUICK_ALL (ENTRY_PRESENT | ENTRY_ACCESSED)
 
-static inline const uint8_t *quick_page(const struct quick_walk *walk)
+static bool quick_root(struct quick_walk *walk, gpa_t root)
 {
-    if (walk->page - walk->base < walk->size)
-        return walk->memory + (walk->page - walk->base);
-    return gmem_pointer(walk->guest, walk->page, PAGE_SIZE);
+    walk->page = root;
+    for (uint32_t i = 0; i < walk->guest->ram_count; i++) {
+        walk->ram = &walk->guest->ram[i];
+        if (root - walk->ram->base < walk->ram->size) {
+            walk->memory = gmem_range(walk->ram);
+            return walk->memory != NULL;
+        }
+    }
+    return false;
 }
 
-/* One level; the constant shifts of its callers halve it. */
+static inline __attribute__((always_inline)) const uint8_t *quick_page(const struct quick_walk *walk)
+{
+    uint64_t offset = walk->page - walk->ram->base;
+
+    return offset < walk->ram->size ? walk->memory + offset : gmem_pointer(walk->guest, walk->page, PAGE_SIZE);
+}
+
+/* One level; the constant shifts of its callers halve it. Sets `large` when the entry maps a large page. */
 static inline __attribute__((always_inline)) bool quick_step(struct quick_walk *walk, gva_t address, unsigned shift,
                                                              bool *large)
 {
@@ -278,14 +285,15 @@ static inline __attribute__((always_inline)) bool quick_step(struct quick_walk *
     if (entries == NULL)
         return false;
     uint64_t entry = __atomic_load_n(&entries[address >> shift & 511], __ATOMIC_RELAXED);
-    walk->rights &= entry;
+    walk->all &= entry;
+    walk->any |= entry;
     walk->page = entry & ENTRY_ADDRESS;
-    *large = shift > PAGE_SHIFT && (entry & ENTRY_LARGE) != 0;
-    return (entry & walk->looked_at) == QUICK_WANTED;
+    *large = (entry & ENTRY_LARGE) != 0;
+    return true;
 }
 
 /* From a large page's base to the 4 KiB in it. */
-static bool quick_large_page(struct quick_walk *walk, gva_t address, unsigned shift)
+static inline bool quick_large_page(struct quick_walk *walk, gva_t address, unsigned shift)
 {
     uint64_t inside = BIT(shift) - PAGE_SIZE;
     bool aligned = (walk->page & inside & ~BIT(12)) == 0; /* bit 12 is the PAT bit */
@@ -312,43 +320,55 @@ static inline __attribute__((always_inline)) bool quick_walk_to_page(struct quic
     return quick_step(walk, address, 12, &large);
 }
 
-/*
- * The usual fetch, for the exits that need one each time: 64-bit mode, all entries present and accessed, nothing reserved, not NX, rights
- * that fit. Returns where the byte is in memory, or NULL when any of it does not hold: the walk in full then decides.
- */
-static const uint8_t *fetch_quickly(struct vcpu *vcpu, gva_t address)
+/* Where the code byte is in memory, or NULL when anything is unusual: the walk in full then decides. */
+static const uint8_t *fetch_through_tables(struct vcpu *vcpu, gva_t address)
 {
-    struct guest *guest = vcpu->guest;
     uint64_t cr4 = vcpu_read(vcpu, VCPU_CR4);
-    gpa_t root = vcpu_read(vcpu, VCPU_CR3) & ENTRY_ADDRESS;
-    const struct guest_ram *ram = root_range(guest, root);
+    struct quick_walk walk = {.guest = vcpu->guest, .all = UINT64_MAX};
     struct segment_register ss;
 
-    if (ram == NULL)
+    if (!quick_root(&walk, vcpu_read(vcpu, VCPU_CR3) & ENTRY_ADDRESS) ||
+        !quick_walk_to_page(&walk, address, (cr4 & CR4_LA57) != 0))
+        return NULL;
+    uint64_t never = ENTRY_NX | (ENTRY_ADDRESS & ~(BIT(vcpu->guest->physical_bits) - 1));
+    if ((walk.all & QUICK_ALL) != QUICK_ALL || (walk.any & never) != 0)
         return NULL;
     virt->read_segment(vcpu, SEGMENT_SS, &ss);
-    struct quick_walk walk = {
-        .guest = guest,
-        .base = ram->base,
-        .size = ram->size,
-        .memory = gmem_pointer(guest, ram->base, ram->size),
-        .looked_at = QUICK_WANTED | ENTRY_NX | (ENTRY_ADDRESS & ~(BIT(guest->physical_bits) - 1)),
-        .rights = ENTRY_USER,
-        .page = root,
-    };
-    if (!quick_walk_to_page(&walk, address, (cr4 & CR4_LA57) != 0))
-        return NULL;
-    bool user = (ss.attributes >> SEGMENT_DPL_SHIFT & 3) == 3;
-    if (user != (walk.rights != 0) && (user || (cr4 & CR4_SMEP) != 0))
+    bool user = (ss.attributes >> SEGMENT_DPL_SHIFT & 3) == 3, user_page = (walk.all & ENTRY_USER) != 0;
+    if (user != user_page && (user || (cr4 & CR4_SMEP) != 0))
         return NULL;
     const uint8_t *page = quick_page(&walk);
     return page == NULL ? NULL : page + (address & PAGE_MASK);
 }
 
+/* Below 4 GiB the mode has to be looked at; and without paging there is nothing to walk. */
+static const uint8_t *fetch_low(struct vcpu *vcpu, uint64_t rip, unsigned size)
+{
+    struct segment_register cs;
+
+    virt->read_segment(vcpu, SEGMENT_CS, &cs);
+    if ((vcpu_read(vcpu, VCPU_EFER) & EFER_LMA) != 0)
+        return (cs.attributes & SEGMENT_L) != 0 ? fetch_through_tables(vcpu, rip) : NULL;
+    if ((vcpu_read(vcpu, VCPU_CR0) & CR0_PG) != 0 || rip > cs.limit || size > cs.limit - rip)
+        return NULL;
+    return gmem_pointer(vcpu->guest, (uint32_t)(cs.base + rip), size);
+}
+
+const uint8_t *gwalk_code(struct vcpu *vcpu, unsigned size)
+{
+    uint64_t rip = vcpu_read(vcpu, VCPU_RIP);
+
+    if (PAGE_SIZE - (rip & PAGE_MASK) < size)
+        return NULL;
+    /* Only 64-bit mode has instruction pointers above 4 GiB. */
+    return rip > UINT32_MAX ? fetch_through_tables(vcpu, rip) : fetch_low(vcpu, rip, size);
+}
+
 /* Where the code at CS:RIP is. */
 struct fetch {
     gva_t address; /* linear */
-    uint64_t room; /* bytes from there to the segment's limit, or to the end of canonical addresses; 0: RIP is beyond it */
+    uint64_t
+        room; /* bytes from there to the segment's limit, or to the end of canonical addresses; 0: RIP is beyond it */
     bool is_64_bit;
 };
 
@@ -392,18 +412,20 @@ static void copy_code(uint8_t *bytes, const uint8_t *code, unsigned size)
 }
 
 /* Page by page. */
-static __attribute__((noinline)) int fetch_slowly(struct vcpu *vcpu, const struct fetch *fetch, uint8_t *bytes,
-                                                  unsigned size, unsigned *fetched, struct gwalk_fault *fault)
+static __attribute__((noinline)) int fetch_slowly(struct vcpu *vcpu, uint8_t *bytes, unsigned size, unsigned *fetched,
+                                                  struct gwalk_fault *fault)
 {
+    struct fetch fetch = fetch_start(vcpu);
     unsigned access = GWALK_FETCH | (vcpu_privilege_level(vcpu) == 3 ? GWALK_USER : 0);
-    uint64_t room = fetch->is_64_bit ? canonical_room(vcpu, fetch->address) : fetch->room;
+    uint64_t room = fetch.is_64_bit ? canonical_room(vcpu, fetch.address) : fetch.room;
     unsigned done = 0;
     int error = room == 0 ? E_RANGE : 0;
 
+    *fault = (struct gwalk_fault){fetch.address, 0};
     size = (unsigned)min_u64(size, room);
     while (error == 0 && done < size) {
         gpa_t physical = 0;
-        gva_t at = fetch->is_64_bit ? fetch->address + done : (uint32_t)(fetch->address + done);
+        gva_t at = fetch.is_64_bit ? fetch.address + done : (uint32_t)(fetch.address + done);
         unsigned part = (unsigned)min_u64(size - done, PAGE_SIZE - (at & PAGE_MASK));
         error = gwalk_translate(vcpu, at, access, &physical, fault);
         if (error == 0 && gmem_read(vcpu->guest, physical, bytes + done, part) != 0)
@@ -418,16 +440,11 @@ static __attribute__((noinline)) int fetch_slowly(struct vcpu *vcpu, const struc
 /* Beyond what gwalk.h says: E_RANGE when CS:RIP itself is beyond the segment's limit or not canonical (#GP). */
 int gwalk_fetch(struct vcpu *vcpu, uint8_t *bytes, unsigned size, unsigned *fetched, struct gwalk_fault *fault)
 {
-    struct fetch fetch = fetch_start(vcpu);
+    const uint8_t *code = gwalk_code(vcpu, size);
 
-    *fault = (struct gwalk_fault){fetch.address, 0};
-    if (fetch.is_64_bit && PAGE_SIZE - (fetch.address & PAGE_MASK) >= size) {
-        const uint8_t *code = fetch_quickly(vcpu, fetch.address);
-        if (code != NULL) {
-            copy_code(bytes, code, size);
-            *fetched = size;
-            return 0;
-        }
-    }
-    return fetch_slowly(vcpu, &fetch, bytes, size, fetched, fault);
+    if (code == NULL)
+        return fetch_slowly(vcpu, bytes, size, fetched, fault);
+    copy_code(bytes, code, size);
+    *fetched = size;
+    return 0;
 }

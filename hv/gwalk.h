@@ -37,4 +37,10 @@ int gwalk_translate(struct vcpu *vcpu, gva_t address, unsigned access, gpa_t *re
  */
 int gwalk_fetch(struct vcpu *vcpu, uint8_t *bytes, unsigned size, unsigned *fetched, struct gwalk_fault *fault);
 
+/*
+ * Where `size` (at most 15) code bytes at CS:RIP are in memory, when that can be told quickly; NULL says nothing. The guest may change them
+ * at any time.
+ */
+const uint8_t *gwalk_code(struct vcpu *vcpu, unsigned size);
+
 #endif

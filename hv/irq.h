@@ -41,6 +41,7 @@ struct irq_router {
     void (*send)(void *context, const struct irq_message *message);
     void *send_context;
     /* The 8259 pair, behind local APICs that take ExtINT: set by the 8259 model. */
+    bool pic_output;                       /* INTR, the wire between them; atomic: each guest entry looks at it, without a lock */
     int (*pic_pending)(void *context);     /* the vector an INTA cycle would give now, without side effects, or IRQ_NONE */
     int (*pic_acknowledge)(void *context); /* the INTA cycle: its vector (a spurious one too) */
     void *pic_context;

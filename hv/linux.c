@@ -320,5 +320,8 @@ int linux_load(struct guest *guest, const struct loader_input *input, struct vcp
     fill_parameters(guest, &image, parameters);
     loader_state_protected(state, LINUX_GDT, image_entry(&image));
     state->gpr[GPR_RSI] = LINUX_PARAMETERS;
+    /* The protocol gives no stack; a kernel that pushes before it sets one shall not do so at the top of the address
+     * space. */
+    state->gpr[GPR_RSP] = LINUX_PARAMETERS;
     return 0;
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the loaders share: the guest's memory map, free places in it, the BIOS data area, and the state that 32-bit
- * protocols start in.
+ * What the loaders share: the guest's memory map, free places in it, and the state that 32-bit protocols start in.
  */
 #include "hv/loader.h"
 
@@ -97,33 +96,6 @@ gpa_t loader_low_ram_end(const struct guest *guest)
             return map[i].base + map[i].size;
     }
     return GUEST_HIGH_MEMORY;
-}
-
-/* Words of the BIOS data area, segment 0x40, that describe the virtual PC after a BIOS has set text mode 3. Everything
- * else is 0. */
-static const struct {
-    uint16_t address;
-    uint16_t value;
-} bios_data[] = {
-    {0x400, 0x3f8},                       /* port of COM1 */
-    {0x410, 0x0222},                      /* equipment: FPU, 80x25 colour, one serial port */
-    {0x413, GUEST_VGA_HOLE_BASE / 1024u}, /* conventional memory in KiB */
-    {0x449, 80u << 8 | 3u},               /* video mode 3; the low byte of the columns */
-    {0x44c, 4096},                        /* bytes of a video page */
-    {0x460, 0x0d0e},                      /* cursor shape */
-    {0x463, 0x3d4},                       /* port of the CRT controller */
-    {0x484, 16u << 8 | 24u},              /* last row; character height */
-};
-
-#define BIOS_DATA_END 0x500u
-
-int loader_write_bios_data(struct guest *guest)
-{
-    int result = gmem_fill(guest, 0, 0, BIOS_DATA_END);
-
-    for (size_t i = 0; i < ARRAY_SIZE(bios_data) && result == 0; i++)
-        result = gmem_write(guest, bios_data[i].address, &bios_data[i].value, sizeof(bios_data[i].value));
-    return result;
 }
 
 /* The selectors that the Linux boot protocol asks for; Multiboot leaves them open. */

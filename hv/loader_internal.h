@@ -33,8 +33,8 @@ bool loader_is_free_ram(const struct guest *guest, gpa_t base, uint64_t size);
 gpa_t loader_low_ram_end(const struct guest *guest);
 
 /*
- * Clear the real-mode vectors and leave in the BIOS data area what software reads there without asking a BIOS. Called
- * before the image is placed, which may cover it.
+ * Leave what real-mode code finds of a BIOS: the data area, interrupt vectors that answer "not supported", the reset
+ * entry at F000:FFF0. Called before the image is placed, which may cover it. Returns 0, or E_FAULT without RAM at 0.
  */
 int loader_write_bios_data(struct guest *guest);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Memory operands by segment and linear address. Intel SDM vol. 3, "Limit Checking", "Type Checking", "Segment Loading Instructions in IA-32e Mode".
+ * Memory operands by segment and linear address. Intel SDM vol. 3, "Limit Checking", "Type Checking", "Segment Loading
+ * Instructions in IA-32e Mode".
  */
 #include "hv/operand.h"
 
@@ -83,7 +84,8 @@ void operand_bus_write(struct vcpu *vcpu, gpa_t address, unsigned size, uint64_t
 static int translate(struct vcpu *vcpu, gva_t linear, unsigned access, gpa_t *physical)
 {
     struct gwalk_fault fault;
-    int error = gwalk_translate(vcpu, linear, access | (vcpu_privilege_level(vcpu) == 3 ? GWALK_USER : 0), physical, &fault);
+    int error =
+        gwalk_translate(vcpu, linear, access | (vcpu_privilege_level(vcpu) == 3 ? GWALK_USER : 0), physical, &fault);
 
     if (error == E_FAULT)
         event_raise_page_fault(vcpu, fault.address, fault.error_code);
@@ -95,7 +97,8 @@ static int translate(struct vcpu *vcpu, gva_t linear, unsigned access, gpa_t *ph
 }
 
 /* Both pages of an operand that crosses a page end; `first` bytes lie in the first. */
-static int translate_both(struct vcpu *vcpu, gva_t linear, unsigned size, bool write, gpa_t physical[2], unsigned *first)
+static int translate_both(struct vcpu *vcpu, gva_t linear, unsigned size, bool write, gpa_t physical[2],
+                          unsigned *first)
 {
     unsigned access = write ? GWALK_WRITE : 0;
     int error = translate(vcpu, linear, access, &physical[0]);
@@ -109,6 +112,27 @@ static int translate_both(struct vcpu *vcpu, gva_t linear, unsigned size, bool w
     return error;
 }
 
+/* The largest access that a bus takes of so many bytes. */
+static unsigned access_size(unsigned bytes)
+{
+    return bytes >= 8 ? 8 : bytes >= 4 ? 4 : bytes >= 2 ? 2 : 1;
+}
+
+static void bus_move(struct vcpu *vcpu, gpa_t physical, unsigned count, uint8_t *bytes, bool write)
+{
+    for (unsigned at = 0, size; at < count; at += size) {
+        uint64_t value = 0;
+        size = access_size(count - at);
+        if (write) {
+            memcpy(&value, bytes + at, size);
+            operand_bus_write(vcpu, physical + at, size, value);
+        } else {
+            value = operand_bus_read(vcpu, physical + at, size);
+            memcpy(bytes + at, &value, size);
+        }
+    }
+}
+
 /* Translated as a whole before the first byte moves. */
 static int operand_move(struct vcpu *vcpu, gva_t linear, unsigned size, uint8_t *bytes, bool write)
 {
@@ -120,19 +144,12 @@ static int operand_move(struct vcpu *vcpu, gva_t linear, unsigned size, uint8_t 
         return error;
     for (unsigned part = 0, at = 0; at < size; part++) {
         unsigned count = part == 0 ? first : size - first;
-        if (gmem_is_ram(vcpu->guest, physical[part], count)) {
-            if (write)
-                (void)gmem_write(vcpu->guest, physical[part], bytes + at, count);
-            else
-                (void)gmem_read(vcpu->guest, physical[part], bytes + at, count);
-        } else if (write) {
-            uint64_t value = 0;
-            memcpy(&value, bytes + at, count);
-            operand_bus_write(vcpu, physical[part], count, value);
-        } else {
-            uint64_t value = operand_bus_read(vcpu, physical[part], count);
-            memcpy(bytes + at, &value, count);
-        }
+        if (!gmem_is_ram(vcpu->guest, physical[part], count))
+            bus_move(vcpu, physical[part], count, bytes + at, write);
+        else if (write)
+            (void)gmem_write(vcpu->guest, physical[part], bytes + at, count);
+        else
+            (void)gmem_read(vcpu->guest, physical[part], bytes + at, count);
         at += count;
     }
     return 0;

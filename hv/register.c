@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A vCPU's registers as instructions see them: operand sizes, high bytes, the processor's mode, and the step behind an emulated instruction.
+ * A vCPU's registers as instructions see them: operand sizes, high bytes, the processor's mode, and the step behind an
+ * emulated instruction.
  */
 #include "hv/decode.h"
 #include "hv/error.h"
@@ -8,12 +9,12 @@
 #include "hv/gwalk.h"
 #include "hv/vcpu.h"
 
-#define CR0_PE       BIT(0)
-#define EFER_LMA     BIT(10)
-#define RFLAGS_TF    BIT(8)
-#define RFLAGS_RF    BIT(16)
-#define RFLAGS_VM    BIT(17)
-#define DR6_BS       BIT(14)
+#define CR0_PE    BIT(0)
+#define EFER_LMA  BIT(10)
+#define RFLAGS_TF BIT(8)
+#define RFLAGS_RF BIT(16)
+#define RFLAGS_VM BIT(17)
+#define DR6_BS    BIT(14)
 
 uint64_t vcpu_gpr(struct vcpu *vcpu, unsigned number)
 {
@@ -102,8 +103,8 @@ int vcpu_fetch(struct vcpu *vcpu, uint8_t *bytes, unsigned *available, enum deco
 }
 
 /*
- * Instructions without operands, whose length no mode changes, by the exits that they cause. OPERATION_UNKNOWN: decode whatever is
- * there.
+ * Instructions without operands, whose length no mode changes, by the exits that they cause. OPERATION_UNKNOWN: decode
+ * whatever is there.
  */
 static const uint8_t exit_operations[EXIT_KIND_COUNT] = {
     [EXIT_CPUID] = OPERATION_CPUID,     [EXIT_HLT] = OPERATION_HLT,       [EXIT_MSR_READ] = OPERATION_RDMSR,
@@ -111,12 +112,10 @@ static const uint8_t exit_operations[EXIT_KIND_COUNT] = {
     [EXIT_WBINVD] = OPERATION_WBINVD,
 };
 
-/* The length of the instruction at RIP on a processor that does not tell; 0 when the guest has changed it meanwhile. */
-static unsigned fetch_length(struct vcpu *vcpu, enum exit_kind kind)
+static __attribute__((noinline)) unsigned decode_length(struct vcpu *vcpu, enum operation operation)
 {
     uint8_t bytes[INSTRUCTION_LENGTH_MAX];
     unsigned available;
-    enum operation operation = (enum operation)exit_operations[kind];
     struct instruction instruction;
 
     if (fetch_code(vcpu, bytes, &available) != 0)
@@ -126,6 +125,19 @@ static unsigned fetch_length(struct vcpu *vcpu, enum exit_kind kind)
     if (decode(bytes, available, decode_mode_of(vcpu_mode(vcpu)), &instruction) != 0)
         return 0;
     return instruction.length;
+}
+
+/* The length of the instruction at RIP on a processor that does not tell; 0 when the guest has changed it meanwhile. */
+static __attribute__((noinline)) unsigned fetch_length(struct vcpu *vcpu, enum exit_kind kind)
+{
+    enum operation operation = (enum operation)exit_operations[kind];
+    uint32_t head = 0;
+    const uint8_t *code = gwalk_code(vcpu, sizeof(head));
+
+    if (code != NULL)
+        __builtin_memcpy(&head, code, sizeof(head));
+    unsigned length = code != NULL ? decode_length_usual(operation, head) : 0;
+    return length != 0 ? length : decode_length(vcpu, operation);
 }
 
 /* A trap behind the instruction. Intel SDM vol. 3, "Single-Step Exception Condition". */
@@ -139,15 +151,14 @@ void vcpu_advance(struct vcpu *vcpu, const struct vmexit *exit)
 {
     unsigned length = exit->length != 0 ? exit->length : fetch_length(vcpu, exit->kind);
 
-    /* The bytes are another instruction by now, or cannot be fetched: that is what happens next, and nothing has been stepped over. */
+    /* The bytes are another instruction by now, or cannot be fetched: that is what happens next, and nothing has been
+     * stepped over. */
     if (length == 0)
         return;
     uint64_t from = vcpu_read(vcpu, VCPU_RIP), rip = from + length;
     if (rip > UINT32_MAX && from <= UINT32_MAX && vcpu_mode(vcpu) != MODE_LONG_64)
         rip = (uint32_t)rip;
-    vcpu_write(vcpu, VCPU_RIP, rip);
-    virt->clear_shadow(vcpu);
-    uint64_t rflags = vcpu_read(vcpu, VCPU_RFLAGS);
+    uint64_t rflags = virt->advance(vcpu, rip);
     if ((rflags & (RFLAGS_RF | RFLAGS_TF)) == 0)
         return;
     if ((rflags & RFLAGS_RF) != 0)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * String instructions, an iteration at a time. Registers are up to date after each, so that a fault, a page end or the bound on one exit's
- * work leaves a state in which the instruction simply goes on. Intel SDM vol. 2, "REP/REPE/REPZ/REPNE/REPNZ".
+ * String instructions, an iteration at a time. Registers are up to date after each, so that a fault, a page end or the
+ * bound on one exit's work leaves a state in which the instruction simply goes on. Intel SDM vol. 2,
+ * "REP/REPE/REPZ/REPNE/REPNZ".
  */
 #include "hv/string_instruction.h"
 
@@ -19,7 +20,7 @@
 struct string_work {
     struct vcpu *vcpu;
     const struct instruction *instruction;
-    gpa_t device;           /* the device side's address now; 0: none */
+    gpa_t device;           /* the device side's address now; 0: not known, both sides by the page tables */
     bool device_is_written; /* it is the destination */
     unsigned size;
     int64_t step;
@@ -33,8 +34,7 @@ static uint64_t index_register(const struct string_work *work, unsigned number)
 /* [rSI] with its segment, or ES:[rDI]. */
 static int side_linear(const struct string_work *work, unsigned number, bool write, gva_t *linear)
 {
-    enum segment segment =
-        number == GPR_RDI ? SEGMENT_ES : (enum segment)work->instruction->memory.segment;
+    enum segment segment = number == GPR_RDI ? SEGMENT_ES : (enum segment)work->instruction->memory.segment;
 
     return operand_linear(work->vcpu, segment, index_register(work, number), work->size, write, linear);
 }
@@ -90,19 +90,29 @@ static void compare(const struct string_work *work, uint64_t left, uint64_t righ
     vcpu_write(work->vcpu, VCPU_RFLAGS, rflags);
 }
 
-/* The data of one iteration. The writable check of an INS destination comes first, so that a fault loses no input. */
+/* Whether the destination can be written: before a port or device is read, so that a fault loses no input. */
+static int check_destination(const struct string_work *work)
+{
+    gva_t linear;
+    int error = side_linear(work, GPR_RDI, true, &linear);
+
+    return error != 0 ? error : operand_check_write(work->vcpu, linear, work->size);
+}
+
+/* The data of one iteration. */
 static int move_data(const struct string_work *work)
 {
     struct vcpu *vcpu = work->vcpu;
     bool source_is_device = work->device != 0 && !work->device_is_written;
     bool destination_is_device = work->device != 0 && work->device_is_written;
     uint64_t value = 0, other = 0;
-    gva_t linear;
     int error = 0;
 
     switch (work->instruction->operation) {
     case OPERATION_MOVS:
-        error = side_read(work, GPR_RSI, source_is_device, &value);
+        error = destination_is_device ? 0 : check_destination(work);
+        if (error == 0)
+            error = side_read(work, GPR_RSI, source_is_device, &value);
         return error != 0 ? error : side_write(work, destination_is_device, value);
     case OPERATION_STOS:
         return side_write(work, destination_is_device, vcpu_gpr_part(vcpu, GPR_RAX, work->size, false));
@@ -125,10 +135,8 @@ static int move_data(const struct string_work *work)
             compare(work, vcpu_gpr_part(vcpu, GPR_RAX, work->size, false), value);
         return error;
     case OPERATION_INS:
-        error = side_linear(work, GPR_RDI, true, &linear);
-        if (error == 0)
-            error = operand_check_write(vcpu, linear, work->size);
-        return error != 0 ? error : operand_write(vcpu, linear, work->size, port_read(work));
+        error = check_destination(work);
+        return error != 0 ? error : side_write(work, false, port_read(work));
     default: /* OUTS */
         error = side_read(work, GPR_RSI, false, &value);
         if (error == 0)
@@ -177,6 +185,30 @@ static bool advance_device(struct string_work *work)
     return same_page;
 }
 
+/*
+ * The exit's address is that of the first byte in device memory: an element that begins in the page before, or ends in
+ * the one behind, has another part that only the page tables tell. The same goes for a side that the exit is silent
+ * about. Returns 0, or E_FAULT after raising #GP or #SS.
+ */
+static int check_device_side(struct string_work *work)
+{
+    uint8_t operation = work->instruction->operation;
+    bool is_source = operation == OPERATION_MOVS || operation == OPERATION_LODS;
+    gva_t linear;
+
+    if (work->device_is_written ? operation != OPERATION_MOVS && operation != OPERATION_STOS
+                                : !is_source && operation != OPERATION_SCAS) {
+        work->device = 0;
+        return 0;
+    }
+    int error =
+        side_linear(work, is_source && !work->device_is_written ? GPR_RSI : GPR_RDI, work->device_is_written, &linear);
+    uint64_t offset = work->device & PAGE_MASK;
+    if (error == 0 && ((linear & PAGE_MASK) != offset || offset + work->size > PAGE_SIZE))
+        work->device = 0;
+    return error;
+}
+
 enum mmio_result string_emulate(struct vcpu *vcpu, const struct instruction *instruction, gpa_t address,
                                 bool device_is_written)
 {
@@ -185,9 +217,12 @@ enum mmio_result string_emulate(struct vcpu *vcpu, const struct instruction *ins
                         ? instruction->source.size
                         : instruction->destination.size;
     bool down = (vcpu_read(vcpu, VCPU_RFLAGS) & RFLAGS_DF) != 0;
-    struct string_work work = {vcpu, instruction, address, device_is_written, size, down ? -(int64_t)size : (int64_t)size};
+    struct string_work work = {
+        vcpu, instruction, address, device_is_written, size, down ? -(int64_t)size : (int64_t)size};
     bool repeats = instruction->repeat != REPEAT_NONE;
 
+    if (address != 0 && check_device_side(&work) != 0)
+        return MMIO_FAULT;
     for (unsigned i = 0; i < ITERATIONS_MAX; i++) {
         uint64_t count = index_register(&work, GPR_RCX);
         if (repeats && count == 0)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Old state into the old TSS, new state out of the new one, descriptors marked busy and free, then the segments. Intel SDM vol. 3, "Task Switching" and
- * "Task-State Segment (TSS)"; which checks the processor has made before it exits: "Treatment of Task Switches".
+ * Old state into the old TSS, new state out of the new one, descriptors marked busy and free, then the segments. Intel
+ * SDM vol. 3, "Task Switching" and "Task-State Segment (TSS)"; vol. 2, CALL, INT n, IRET, JMP. Which checks the
+ * processor has made before it exits: vol. 3, "Treatment of Task Switches".
  */
 #include "hv/task_switch.h"
 
@@ -10,25 +11,24 @@
 #include "hv/guest.h"
 #include "hv/gwalk.h"
 #include "hv/string.h"
+#include "hv/task_internal.h"
 #include "hv/vcpu.h"
 
-#define CR0_TS    BIT(3)
-#define CR0_PG    BIT(31)
-#define RFLAGS_NT BIT(14)
-#define RFLAGS_VM BIT(17)
-#define RFLAGS_RF BIT(16)
-#define DR6_BT    BIT(15)
-#define DR7_LOCAL UINT64_C(0x155) /* L0-L3, LE */
-
-#define SELECTOR_TABLE 4u /* in the LDT */
-#define SELECTOR_RPL   3u
+#define CR0_TS           BIT(3)
+#define CR0_PG           BIT(31)
+#define RFLAGS_NT        BIT(14)
+#define RFLAGS_RF        BIT(16)
+#define RFLAGS_FIXED     BIT(1)
+#define RFLAGS_KNOWN     UINT64_C(0x3f7fd5)
+#define DR6_BT           BIT(15)
+#define DR7_LOCAL        UINT64_C(0x155) /* L0-L3, LE */
+#define DR7_GD           BIT(13)
+#define SEGMENT_DOWNWARD BIT(2) /* of a data segment's type: it expands downwards */
 
 #define TYPE_TSS_16 1u /* available */
-#define TYPE_LDT    2u
 #define TYPE_TSS_32 9u
+#define TYPE_WIDE   8u
 #define TYPE_BUSY   2u
-
-#define VIRTUAL_8086_ATTRIBUTES 0xf3u /* present, DPL 3, data, writable, accessed */
 
 enum task_source {
     SOURCE_CALL,
@@ -42,8 +42,10 @@ struct PACKED tss_32 {
     uint32_t stacks[6];
     uint32_t cr3, eip, eflags;
     uint32_t gpr[8];
-    uint32_t segments[6]; /* ES CS SS DS FS GS, as enum segment counts */
-    uint32_t ldt;
+    struct PACKED {
+        uint16_t selector, reserved;
+    } segments[6]; /* ES CS SS DS FS GS, as enum segment counts */
+    uint16_t ldt, ldt_reserved;
     uint16_t trap;
     uint16_t io_map;
 };
@@ -59,107 +61,94 @@ struct PACKED tss_16 {
 };
 _Static_assert(sizeof(struct tss_16) == 44, "SDM: a 16-bit TSS is 44 bytes");
 
-struct descriptor {
-    gva_t address; /* of its 8 bytes */
-    uint64_t raw;
+/* The part that a task leaving writes: from its instruction pointer to its segments. */
+#define SAVED_32      offsetof(struct tss_32, eip)
+#define SAVED_32_SIZE (offsetof(struct tss_32, ldt) - SAVED_32)
+#define SAVED_16      offsetof(struct tss_16, ip)
+#define SAVED_16_SIZE (offsetof(struct tss_16, ldt) - SAVED_16)
+
+/* What the new task starts with, of either form of TSS. */
+struct task_state {
+    uint32_t cr3, eip, eflags;
+    uint32_t gpr[8];
+    uint16_t segments[6];
+    uint16_t ldt;
+    bool trap;
 };
 
-static uint32_t descriptor_type(uint64_t raw)
+/* One of the two tasks: its TSS, and where in memory is what the switch touches of it. */
+struct task {
+    struct segment_register tss;
+    bool wide;
+    gva_t descriptor; /* of its entry in the GDT */
+    struct task_bytes state;
+    struct task_bytes link;
+    struct task_bytes access; /* the descriptor's byte with the busy bit */
+};
+
+static bool is_wide(const struct segment_register *tss)
 {
-    return (uint32_t)(raw >> 40 & 0xf);
+    return (tss->attributes & TYPE_WIDE) != 0;
 }
 
-static struct segment_register descriptor_segment(uint16_t selector, uint64_t raw)
-{
-    uint32_t limit = (uint32_t)((raw & 0xffff) | (raw >> 32 & 0xf0000));
-    struct segment_register segment = {
-        .base = (raw >> 16 & 0xffffff) | (raw >> 32 & 0xff000000),
-        .limit = (raw & BIT(55)) != 0 ? limit << 12 | 0xfff : limit,
-        .attributes = (uint32_t)(raw >> 40 & 0xf0ff),
-        .selector = selector,
-    };
-    return segment;
-}
-
-/* System structures are reached with supervisor rights whatever the privilege level. Piece by piece, as pages lie. */
-static int system_copy(struct vcpu *vcpu, gva_t linear, void *bytes, uint32_t size, bool write)
-{
-    for (uint32_t done = 0; done < size;) {
-        struct gwalk_fault fault;
-        gpa_t physical;
-        uint32_t part = (uint32_t)min_u64(size - done, PAGE_SIZE - ((linear + done) & PAGE_MASK));
-        int error = gwalk_translate(vcpu, (uint32_t)(linear + done), GWALK_IMPLICIT | (write ? GWALK_WRITE : 0), &physical, &fault);
-        if (error == E_FAULT)
-            event_raise_page_fault(vcpu, fault.address, fault.error_code);
-        if (error == E_NOENT) {
-            guest_crash(vcpu, "a task switch through 0x%lx, whose page tables lie outside of its memory", linear + done);
-            return error;
-        }
-        if (error != 0)
-            return error;
-        error = write ? gmem_write(vcpu->guest, physical, (uint8_t *)bytes + done, part)
-                      : gmem_read(vcpu->guest, physical, (uint8_t *)bytes + done, part);
-        if (error != 0) {
-            guest_crash(vcpu, "a task switch through 0x%lx, where it has no memory", linear + done);
-            return error;
-        }
-        done += part;
-    }
-    return 0;
-}
-
-static int raise(struct vcpu *vcpu, enum vector vector, uint16_t selector)
-{
-    event_raise_error(vcpu, vector, selector & ~SELECTOR_RPL);
-    return E_INVAL;
-}
-
-/* Fetch the descriptor that a selector names; `vector` is raised when it lies outside of its table. */
-static int read_descriptor(struct vcpu *vcpu, uint16_t selector, enum vector vector, struct descriptor *descriptor)
-{
-    struct table_register table;
-    uint32_t offset = selector & ~7u;
-
-    if ((selector & SELECTOR_TABLE) != 0) {
-        struct segment_register ldt;
-        virt->read_segment(vcpu, SEGMENT_LDTR, &ldt);
-        if ((ldt.attributes & SEGMENT_UNUSABLE) != 0)
-            return raise(vcpu, vector, selector);
-        table = (struct table_register){ldt.base, ldt.limit};
-    } else {
-        virt->read_table(vcpu, false, &table);
-    }
-    if (offset + 7 > table.limit)
-        return raise(vcpu, vector, selector);
-    descriptor->address = table.base + offset;
-    return system_copy(vcpu, descriptor->address, &descriptor->raw, sizeof(descriptor->raw), false);
-}
-
-static int write_descriptor(struct vcpu *vcpu, struct descriptor *descriptor)
-{
-    return system_copy(vcpu, descriptor->address, &descriptor->raw, sizeof(descriptor->raw), true);
-}
-
-/* The new TSS, as the processor has not checked it itself. */
-static int read_new_task(struct vcpu *vcpu, uint16_t selector, enum task_source source, struct descriptor *descriptor)
+/* The processor has checked all this before it exited, but the guest may have changed it since. */
+static int find_new_task(struct task_switch *task, uint16_t selector, enum task_source source, struct task *new)
 {
     enum vector vector = source == SOURCE_IRET ? VECTOR_TS : VECTOR_GP;
+    struct task_descriptor descriptor;
 
-    if ((selector & SELECTOR_TABLE) != 0 || (selector & ~SELECTOR_RPL) == 0)
-        return raise(vcpu, vector, selector);
-    int error = read_descriptor(vcpu, selector, vector, descriptor);
+    if ((selector & SELECTOR_TABLE) != 0)
+        return task_raise(task, vector, selector);
+    int error = task_descriptor_read(task, selector, vector, &descriptor);
     if (error != 0)
         return error;
-    uint32_t type = descriptor_type(descriptor->raw);
-    uint32_t wanted = source == SOURCE_IRET ? TYPE_BUSY : 0;
-    if ((descriptor->raw & BIT(44)) != 0 || (type != (TYPE_TSS_32 | wanted) && type != (TYPE_TSS_16 | wanted)))
-        return raise(vcpu, vector, selector);
-    if ((descriptor->raw & BIT(47)) == 0)
-        return raise(vcpu, VECTOR_NP, selector);
-    bool wide = (type & 8) != 0;
-    if (descriptor_segment(selector, descriptor->raw).limit + 1 < (wide ? sizeof(struct tss_32) : sizeof(struct tss_16)))
-        return raise(vcpu, VECTOR_TS, selector);
+    uint32_t type = (uint32_t)(descriptor.raw >> DESCRIPTOR_TYPE_SHIFT & 0xf);
+    uint32_t busy = source == SOURCE_IRET ? TYPE_BUSY : 0;
+    if ((descriptor.raw & DESCRIPTOR_S) != 0 || (type != (TYPE_TSS_32 | busy) && type != (TYPE_TSS_16 | busy)))
+        return task_raise(task, vector, selector);
+    if ((descriptor.raw & DESCRIPTOR_P) == 0)
+        return task_raise(task, VECTOR_NP, selector);
+    new->tss = task_segment(selector, descriptor.raw);
+    new->tss.attributes |= TYPE_BUSY;
+    new->wide = is_wide(&new->tss);
+    new->descriptor = descriptor.address;
+    if (new->tss.limit < (new->wide ? sizeof(struct tss_32) : sizeof(struct tss_16)) - 1)
+        return task_raise(task, VECTOR_TS, selector);
     return 0;
+}
+
+/* Of the old task no descriptor is checked, only that its TSS has room for what is saved. */
+static int find_old_task(struct task_switch *task, struct task *old)
+{
+    struct table_register table;
+
+    virt->read_segment(task->vcpu, SEGMENT_TR, &old->tss);
+    virt->read_table(task->vcpu, false, &table);
+    old->wide = is_wide(&old->tss);
+    old->descriptor = table.base + (old->tss.selector & ~7u);
+    if (old->tss.limit < (old->wide ? SAVED_32 + SAVED_32_SIZE : SAVED_16 + SAVED_16_SIZE) - 1)
+        return task_raise(task, VECTOR_TS, old->tss.selector);
+    return 0;
+}
+
+/* All that the switch reads and writes, before it writes anything: a fault shall leave the old task as it was. */
+static int reach_all(struct task_switch *task, enum task_source source, struct task *old, struct task *new)
+{
+    const unsigned write = GWALK_IMPLICIT | GWALK_WRITE;
+    bool nested = source == SOURCE_CALL || source == SOURCE_GATE;
+    int error = task_reach(task, old->tss.base + (old->wide ? SAVED_32 : SAVED_16),
+                           old->wide ? SAVED_32_SIZE : SAVED_16_SIZE, write, &old->state);
+
+    if (error == 0)
+        error = task_reach(task, new->tss.base, new->wide ? sizeof(struct tss_32) : sizeof(struct tss_16),
+                           GWALK_IMPLICIT, &new->state);
+    if (error == 0 && nested)
+        error = task_reach(task, new->tss.base, sizeof(uint16_t), write, &new->link);
+    if (error == 0 && !nested)
+        error = task_reach(task, old->descriptor + DESCRIPTOR_ACCESS, 1, write, &old->access);
+    if (error == 0 && source != SOURCE_IRET)
+        error = task_reach(task, new->descriptor + DESCRIPTOR_ACCESS, 1, write, &new->access);
+    return error;
 }
 
 static uint16_t selector_of(struct vcpu *vcpu, enum segment segment)
@@ -170,217 +159,202 @@ static uint16_t selector_of(struct vcpu *vcpu, enum segment segment)
     return value.selector;
 }
 
-/* Only the fields that change are written: from EIP to the segments. */
-static int save_old_task(struct vcpu *vcpu, const struct segment_register *old, uint64_t rip, uint64_t rflags)
+static void save_old_task(struct task_switch *task, const struct task *old, uint64_t rip, uint64_t rflags)
 {
-    if ((old->attributes & 8) != 0) {
-        struct tss_32 tss = {.eip = (uint32_t)rip, .eflags = (uint32_t)rflags};
-        for (unsigned i = 0; i < 8; i++)
-            tss.gpr[i] = (uint32_t)vcpu_gpr(vcpu, i);
-        for (unsigned i = 0; i < ARRAY_SIZE(tss.segments); i++)
-            tss.segments[i] = selector_of(vcpu, (enum segment)i);
-        return system_copy(vcpu, old->base + offsetof(struct tss_32, eip), &tss.eip,
-                           offsetof(struct tss_32, ldt) - offsetof(struct tss_32, eip), true);
+    struct vcpu *vcpu = task->vcpu;
+    struct tss_32 wide = {0};
+    struct tss_16 narrow = {0};
+
+    if (!old->wide) {
+        narrow.ip = (uint16_t)rip;
+        narrow.flags = (uint16_t)rflags;
+        for (unsigned i = 0; i < ARRAY_SIZE(narrow.gpr); i++)
+            narrow.gpr[i] = (uint16_t)vcpu_gpr(vcpu, i);
+        for (unsigned i = 0; i < ARRAY_SIZE(narrow.segments); i++)
+            narrow.segments[i] = selector_of(vcpu, (enum segment)i);
+        task_bytes_write(task, &old->state, (const uint8_t *)&narrow + SAVED_16);
+        return;
     }
-    struct tss_16 tss = {.ip = (uint16_t)rip, .flags = (uint16_t)rflags};
-    for (unsigned i = 0; i < 8; i++)
-        tss.gpr[i] = (uint16_t)vcpu_gpr(vcpu, i);
-    for (unsigned i = 0; i < ARRAY_SIZE(tss.segments); i++)
-        tss.segments[i] = selector_of(vcpu, (enum segment)i);
-    return system_copy(vcpu, old->base + offsetof(struct tss_16, ip), &tss.ip,
-                       offsetof(struct tss_16, ldt) - offsetof(struct tss_16, ip), true);
+    /* What is reserved beside the selectors stays as it is. */
+    task_bytes_read(task, &old->state, (uint8_t *)&wide + SAVED_32);
+    wide.eip = (uint32_t)rip;
+    wide.eflags = (uint32_t)rflags;
+    for (unsigned i = 0; i < ARRAY_SIZE(wide.gpr); i++)
+        wide.gpr[i] = (uint32_t)vcpu_gpr(vcpu, i);
+    for (unsigned i = 0; i < ARRAY_SIZE(wide.segments); i++)
+        wide.segments[i].selector = selector_of(vcpu, (enum segment)i);
+    task_bytes_write(task, &old->state, (const uint8_t *)&wide + SAVED_32);
 }
 
-/* Both forms of TSS in the wide one. */
-static int load_new_task(struct vcpu *vcpu, const struct segment_register *new, struct tss_32 *tss)
+static void read_new_task(struct task_switch *task, const struct task *new, struct task_state *state)
 {
+    struct tss_32 wide;
     struct tss_16 narrow;
 
-    if ((new->attributes & 8) != 0)
-        return system_copy(vcpu, new->base, tss, sizeof(*tss), false);
-    int error = system_copy(vcpu, new->base, &narrow, sizeof(narrow), false);
-    memset(tss, 0, sizeof(*tss));
-    tss->eip = narrow.ip;
-    tss->eflags = narrow.flags;
-    for (unsigned i = 0; i < 8; i++)
-        tss->gpr[i] = narrow.gpr[i] | 0xffff0000u;
-    for (unsigned i = 0; i < ARRAY_SIZE(narrow.segments); i++)
-        tss->segments[i] = narrow.segments[i];
-    tss->ldt = narrow.ldt;
-    return error;
+    *state = (struct task_state){0};
+    if (!new->wide) {
+        task_bytes_read(task, &new->state, &narrow);
+        state->eip = narrow.ip;
+        state->eflags = narrow.flags;
+        /* The upper halves are ones, as on the processors that had such tasks only. */
+        for (unsigned i = 0; i < ARRAY_SIZE(narrow.gpr); i++)
+            state->gpr[i] = narrow.gpr[i] | UINT32_C(0xffff0000);
+        for (unsigned i = 0; i < ARRAY_SIZE(narrow.segments); i++)
+            state->segments[i] = narrow.segments[i];
+        state->ldt = narrow.ldt;
+        return;
+    }
+    task_bytes_read(task, &new->state, &wide);
+    state->cr3 = wide.cr3;
+    state->eip = wide.eip;
+    state->eflags = wide.eflags;
+    memcpy(state->gpr, wide.gpr, sizeof(state->gpr));
+    for (unsigned i = 0; i < ARRAY_SIZE(wide.segments); i++)
+        state->segments[i] = wide.segments[i].selector;
+    state->ldt = wide.ldt;
+    state->trap = (wide.trap & 1) != 0;
 }
 
-static int load_ldt(struct vcpu *vcpu, uint16_t selector)
+/* Returns false when another vCPU has taken the task meanwhile: nothing is done then, and the processor will say so
+ * itself. */
+static bool mark_busy(struct task_switch *task, enum task_source source, const struct task *old, const struct task *new)
 {
-    struct segment_register unusable = {.attributes = (uint32_t)SEGMENT_UNUSABLE, .selector = selector};
-    struct descriptor descriptor;
+    struct guest *guest = task->vcpu->guest;
+    uint8_t *taken = source == SOURCE_IRET ? NULL : gmem_pointer(guest, new->access.parts[0], 1);
+    uint8_t *freed =
+        source == SOURCE_CALL || source == SOURCE_GATE ? NULL : gmem_pointer(guest, old->access.parts[0], 1);
 
-    virt->write_segment(vcpu, SEGMENT_LDTR, &unusable);
-    if ((selector & ~SELECTOR_RPL) == 0)
-        return 0;
-    if ((selector & SELECTOR_TABLE) != 0)
-        return raise(vcpu, VECTOR_TS, selector);
-    int error = read_descriptor(vcpu, selector, VECTOR_TS, &descriptor);
-    if (error != 0)
-        return error;
-    if ((descriptor.raw & BIT(44)) != 0 || descriptor_type(descriptor.raw) != TYPE_LDT || (descriptor.raw & BIT(47)) == 0)
-        return raise(vcpu, VECTOR_TS, selector);
-    struct segment_register ldt = descriptor_segment(selector, descriptor.raw);
-    virt->write_segment(vcpu, SEGMENT_LDTR, &ldt);
-    return 0;
-}
-
-/* Whether a descriptor may go into this register at this privilege level. */
-static bool segment_fits(enum segment segment, uint64_t raw, uint16_t selector, unsigned level)
-{
-    bool code = (raw & BIT(43)) != 0, readable_or_writable = (raw & BIT(41)) != 0, conforming = code && (raw & BIT(42)) != 0;
-    unsigned dpl = (unsigned)(raw >> 45 & 3), rpl = selector & SELECTOR_RPL;
-
-    if ((raw & BIT(44)) == 0)
+    if (taken != NULL && (__atomic_fetch_or(taken, TYPE_BUSY, __ATOMIC_SEQ_CST) & TYPE_BUSY) != 0)
         return false;
-    switch (segment) {
-    case SEGMENT_CS: return code && (conforming ? dpl <= rpl : dpl == rpl);
-    case SEGMENT_SS: return !code && readable_or_writable && dpl == level && rpl == level;
-    default: return (!code || readable_or_writable) && (conforming || (dpl >= level && dpl >= rpl));
-    }
-}
-
-static int load_segment(struct vcpu *vcpu, enum segment segment, uint16_t selector, unsigned level)
-{
-    struct segment_register value = {.attributes = (uint32_t)SEGMENT_UNUSABLE, .selector = selector};
-    struct descriptor descriptor;
-
-    if ((selector & ~SELECTOR_RPL) == 0) {
-        virt->write_segment(vcpu, segment, &value);
-        return segment == SEGMENT_CS || segment == SEGMENT_SS ? raise(vcpu, VECTOR_TS, selector) : 0;
-    }
-    int error = read_descriptor(vcpu, selector, VECTOR_TS, &descriptor);
-    if (error != 0)
-        return error;
-    if (!segment_fits(segment, descriptor.raw, selector, level))
-        return raise(vcpu, VECTOR_TS, selector);
-    if ((descriptor.raw & BIT(47)) == 0)
-        return raise(vcpu, segment == SEGMENT_SS ? VECTOR_SS : VECTOR_NP, selector);
-    if ((descriptor.raw & BIT(40)) == 0) {
-        descriptor.raw |= BIT(40); /* accessed */
-        error = write_descriptor(vcpu, &descriptor);
-        if (error != 0)
-            return error;
-    }
-    value = descriptor_segment(selector, descriptor.raw);
-    virt->write_segment(vcpu, segment, &value);
-    return 0;
-}
-
-static int load_segments(struct vcpu *vcpu, const struct tss_32 *tss)
-{
-    static const enum segment order[] = {SEGMENT_CS, SEGMENT_SS, SEGMENT_ES, SEGMENT_DS, SEGMENT_FS, SEGMENT_GS};
-    unsigned level = tss->segments[SEGMENT_CS] & SELECTOR_RPL;
-
-    for (unsigned i = 0; i < ARRAY_SIZE(order); i++) {
-        uint16_t selector = (uint16_t)tss->segments[order[i]];
-        if ((tss->eflags & RFLAGS_VM) != 0) {
-            const struct segment_register value = {(uint64_t)selector << 4, 0xffff, VIRTUAL_8086_ATTRIBUTES, selector};
-            virt->write_segment(vcpu, order[i], &value);
-            continue;
-        }
-        int error = load_segment(vcpu, order[i], selector, level);
-        if (error != 0)
-            return error;
-    }
-    return 0;
-}
-
-/* What an exception with an error code leaves on the new task's stack. */
-static int push_error_code(struct vcpu *vcpu, bool wide, uint32_t error_code)
-{
-    struct segment_register ss;
-    uint32_t size = wide ? 4 : 2;
-
-    virt->read_segment(vcpu, SEGMENT_SS, &ss);
-    uint64_t mask = (ss.attributes & SEGMENT_DB) != 0 ? UINT32_MAX : 0xffff;
-    uint64_t rsp = vcpu_gpr(vcpu, GPR_RSP);
-    uint64_t top = (rsp - size) & mask;
-    int error = system_copy(vcpu, ss.base + top, &error_code, size, true);
-    if (error == 0)
-        vcpu_set_gpr(vcpu, GPR_RSP, (rsp & ~mask) | top);
-    return error;
+    if (freed != NULL)
+        __atomic_fetch_and(freed, (uint8_t)~TYPE_BUSY, __ATOMIC_SEQ_CST);
+    return true;
 }
 
 /* The registers of the new task; from here on faults are the new task's. */
-static void enter_new_task(struct vcpu *vcpu, const struct tss_32 *tss, bool wide)
+static void enter_new_task(struct vcpu *vcpu, const struct task *new, const struct task_state *state)
 {
-    if (wide && (vcpu_read(vcpu, VCPU_CR0) & CR0_PG) != 0)
-        vcpu_write(vcpu, VCPU_CR3, tss->cr3);
-    vcpu_write(vcpu, VCPU_RIP, tss->eip);
-    vcpu_write(vcpu, VCPU_RFLAGS, (tss->eflags & 0x3f7fd5) | 2);
-    for (unsigned i = 0; i < 8; i++)
-        vcpu_set_gpr(vcpu, i, tss->gpr[i]);
+    virt->clear_shadow(vcpu);
+    virt->write_segment(vcpu, SEGMENT_TR, &new->tss);
+    if (new->wide && (vcpu_read(vcpu, VCPU_CR0) & CR0_PG) != 0)
+        vcpu_write(vcpu, VCPU_CR3, state->cr3);
+    vcpu_write(vcpu, VCPU_RIP, state->eip);
+    vcpu_write(vcpu, VCPU_RFLAGS, (state->eflags & RFLAGS_KNOWN) | RFLAGS_FIXED);
+    for (unsigned i = 0; i < ARRAY_SIZE(state->gpr); i++)
+        vcpu_set_gpr(vcpu, i, state->gpr[i]);
     vcpu_write(vcpu, VCPU_CR0, vcpu_read(vcpu, VCPU_CR0) | CR0_TS);
     vcpu_write(vcpu, VCPU_DR7, vcpu_read(vcpu, VCPU_DR7) & ~DR7_LOCAL);
 }
 
-/* Free or mark the two descriptors, and link the tasks, as the kind of switch wants. */
-static int update_descriptors(struct vcpu *vcpu, enum task_source source, uint16_t old_selector,
-                              struct descriptor *new_descriptor, const struct segment_register *new)
+/* Vol. 1, "Procedure Stack"; vol. 3, "Limit Checking". */
+static bool stack_has_room(const struct segment_register *ss, uint64_t top, uint32_t size, uint64_t mask)
 {
-    struct descriptor old_descriptor;
-    int error = 0;
+    uint64_t last = top + size - 1;
 
-    if (source == SOURCE_JMP || source == SOURCE_IRET) {
-        error = read_descriptor(vcpu, old_selector, VECTOR_TS, &old_descriptor);
-        if (error != 0)
-            return error;
-        old_descriptor.raw &= ~((uint64_t)TYPE_BUSY << 40);
-        error = write_descriptor(vcpu, &old_descriptor);
-    } else {
-        error = system_copy(vcpu, new->base, &old_selector, sizeof(old_selector), true);
-    }
-    if (error == 0 && source != SOURCE_IRET) {
-        new_descriptor->raw |= (uint64_t)TYPE_BUSY << 40;
-        error = write_descriptor(vcpu, new_descriptor);
-    }
-    return error;
+    if ((ss->attributes & SEGMENT_UNUSABLE) != 0 || last > mask)
+        return false;
+    return (ss->attributes & SEGMENT_DOWNWARD) != 0 ? top > ss->limit : last <= ss->limit;
+}
+
+/* What an exception with an error code leaves on the new task's stack, in the width of its TSS. */
+static int push_error_code(struct task_switch *task, bool wide, uint32_t error_code)
+{
+    struct vcpu *vcpu = task->vcpu;
+    uint32_t size = wide ? sizeof(uint32_t) : sizeof(uint16_t);
+    unsigned access = GWALK_WRITE | (vcpu_privilege_level(vcpu) == 3 ? (unsigned)GWALK_USER : 0);
+    struct segment_register ss;
+    struct task_bytes bytes;
+
+    virt->read_segment(vcpu, SEGMENT_SS, &ss);
+    uint64_t mask = (ss.attributes & SEGMENT_DB) != 0 ? UINT32_MAX : UINT16_MAX;
+    uint64_t rsp = vcpu_gpr(vcpu, GPR_RSP);
+    uint64_t top = (rsp - size) & mask;
+    if (!stack_has_room(&ss, top, size, mask))
+        return task_raise(task, VECTOR_SS, 0);
+    int error = task_reach(task, ss.base + top, size, access, &bytes);
+    if (error != 0)
+        return error;
+    task_bytes_write(task, &bytes, &error_code);
+    vcpu_set_gpr(vcpu, GPR_RSP, (rsp & ~mask) | top);
+    return 0;
+}
+
+/* Behind the point of no return: what can still go wrong happens in the new task, before its first instruction. */
+static int complete(struct task_switch *task, const struct task *new, const struct task_state *state,
+                    const struct event *event)
+{
+    struct segment_register cs;
+    int error = task_load_segments(task, state->ldt, state->segments);
+
+    if (error == 0 && event->type == EVENT_EXCEPTION && event->has_error_code)
+        error = push_error_code(task, new->wide, event->error_code);
+    if (error != 0)
+        return error;
+    virt->read_segment(task->vcpu, SEGMENT_CS, &cs);
+    return state->eip <= cs.limit ? 0 : task_raise(task, VECTOR_GP, 0);
+}
+
+/* T in the TSS. Intel SDM vol. 3, "Task-Switch Exception Condition". */
+static void raise_task_trap(struct vcpu *vcpu)
+{
+    vcpu_write(vcpu, VCPU_DR6, vcpu_read(vcpu, VCPU_DR6) | DR6_BT);
+    vcpu_write(vcpu, VCPU_DR7, vcpu_read(vcpu, VCPU_DR7) & ~DR7_GD);
+    event_raise(vcpu, VECTOR_DB);
+}
+
+/* The flags as the old task gets them back. RF is what the processor would save, but for exceptions that hv itself has
+ * raised. */
+static uint64_t saved_flags(struct vcpu *vcpu, enum task_source source, const struct event *event)
+{
+    uint64_t rflags = vcpu_read(vcpu, VCPU_RFLAGS);
+
+    if (source == SOURCE_IRET)
+        rflags &= ~RFLAGS_NT;
+    if (event->type == EVENT_EXCEPTION && event->vector != VECTOR_DB)
+        rflags |= RFLAGS_RF;
+    return rflags;
+}
+
+/* INT1 is no instruction of the program in this respect: vol. 3, "Error Code". */
+static bool is_external(const struct event *event)
+{
+    return event->type != EVENT_NONE && event->type != EVENT_SOFTWARE_INTERRUPT &&
+           (event->type != EVENT_SOFTWARE_EXCEPTION || event->vector == VECTOR_DB);
 }
 
 enum verdict task_switch(struct vcpu *vcpu, struct vmexit *exit)
 {
+    const struct event nothing = {.type = EVENT_NONE};
     enum task_source source = (enum task_source)exit->task_switch.source;
-    uint16_t selector = exit->task_switch.selector;
-    struct event event = vcpu->events.interrupted; /* what came through a task gate */
-    struct segment_register old;
-    struct descriptor descriptor;
-    struct tss_32 tss;
-    uint64_t rip = vcpu_read(vcpu, VCPU_RIP), rflags = vcpu_read(vcpu, VCPU_RFLAGS);
-    bool by_instruction = source != SOURCE_GATE || event.type == EVENT_SOFTWARE_INTERRUPT || event.type == EVENT_SOFTWARE_EXCEPTION;
+    /* What came through a task gate. It is being delivered by what we do here: a fault on the way composes with it as
+     * with any delivery. */
+    struct event event = source == SOURCE_GATE ? vcpu->events.interrupted : nothing;
+    bool by_instruction =
+        source != SOURCE_GATE || event.type == EVENT_SOFTWARE_INTERRUPT || event.type == EVENT_SOFTWARE_EXCEPTION;
+    struct task_switch task = {.vcpu = vcpu, .external = is_external(&event)};
+    struct task old, new;
+    struct task_state state;
 
-    /* It is being delivered by what we do here; a fault on the way composes with it as with any delivery. */
-    if (read_new_task(vcpu, selector, source, &descriptor) != 0)
+    if (find_new_task(&task, exit->task_switch.selector, source, &new) != 0 || find_old_task(&task, &old) != 0 ||
+        reach_all(&task, source, &old, &new) != 0 || !mark_busy(&task, source, &old, &new))
         return RESUME;
-    virt->read_segment(vcpu, SEGMENT_TR, &old);
-    struct segment_register new = descriptor_segment(selector, descriptor.raw | (uint64_t)TYPE_BUSY << 40);
-    bool wide = (new.attributes & 8) != 0;
-    if (source == SOURCE_IRET)
-        rflags &= ~RFLAGS_NT;
-    if (source == SOURCE_GATE && event.type == EVENT_EXCEPTION && event.vector != VECTOR_DB)
-        rflags |= RFLAGS_RF; /* as any fault pushes it */
-    if (load_new_task(vcpu, &new, &tss) != 0 ||
-        save_old_task(vcpu, &old, by_instruction ? rip + exit->length : rip, rflags) != 0 ||
-        update_descriptors(vcpu, source, old.selector, &descriptor, &new) != 0)
+    save_old_task(&task, &old, vcpu_read(vcpu, VCPU_RIP) + (by_instruction ? exit->length : 0u),
+                  saved_flags(vcpu, source, &event));
+    if (source == SOURCE_CALL || source == SOURCE_GATE)
+        task_bytes_write(&task, &new.link, &old.tss.selector);
+    read_new_task(&task, &new, &state);
+    if (source == SOURCE_CALL || source == SOURCE_GATE)
+        state.eflags |= (uint32_t)RFLAGS_NT;
+    task.committed = true;
+    enter_new_task(vcpu, &new, &state);
+    /* An interrupt has arrived, whatever becomes of the new task; a fault in its first steps still meets the exception
+     * that brought it up. */
+    if (event.type != EVENT_EXCEPTION)
+        vcpu->events.interrupted.type = EVENT_NONE;
+    if (complete(&task, &new, &state, &event) != 0)
         return RESUME;
     vcpu->events.interrupted.type = EVENT_NONE;
-    if (source == SOURCE_CALL || source == SOURCE_GATE)
-        tss.eflags |= (uint32_t)RFLAGS_NT;
-    virt->clear_shadow(vcpu);
-    virt->write_segment(vcpu, SEGMENT_TR, &new);
-    enter_new_task(vcpu, &tss, wide);
-    if (load_ldt(vcpu, (uint16_t)tss.ldt) != 0 || load_segments(vcpu, &tss) != 0)
-        return RESUME;
-    if (source == SOURCE_GATE && event.has_error_code && push_error_code(vcpu, wide, event.error_code) != 0)
-        return RESUME;
-    if (wide && (tss.trap & 1) != 0) {
-        vcpu_write(vcpu, VCPU_DR6, vcpu_read(vcpu, VCPU_DR6) | DR6_BT);
-        event_raise(vcpu, VECTOR_DB);
-    }
+    if (state.trap)
+        raise_task_trap(vcpu);
     return RESUME;
 }

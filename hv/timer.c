@@ -53,7 +53,8 @@ void timer_run_expired(struct vcpu *vcpu, uint64_t now_ticks)
     }
 }
 
-/* A 128-bit number by a 64-bit one that is larger than the upper half, so that the quotient has 64 bits. Bit by bit: there is no division wider than 64 bits here. */
+/* A 128-bit number by a 64-bit one that is larger than the upper half, so that the quotient has 64 bits. Bit by bit:
+ * there is no division wider than 64 bits here. */
 static uint64_t divide_wide(unsigned __int128 dividend, uint64_t divisor)
 {
     uint64_t quotient = 0, remainder = (uint64_t)(dividend >> 64);
@@ -71,8 +72,8 @@ static uint64_t divide_wide(unsigned __int128 dividend, uint64_t divisor)
 }
 
 /*
- * value * multiplier / divisor. Whole divisors in the value come out exactly; what remains is nearly always a product of 64 bits, so that
- * times since start-up cost two divisions however long that was ago.
+ * value * multiplier / divisor. Whole divisors in the value come out exactly; what remains is nearly always a product
+ * of 64 bits, so that times since start-up cost two divisions however long that was ago.
  */
 static uint64_t scale(uint64_t value, uint64_t multiplier, uint64_t divisor, bool round_up)
 {

@@ -155,7 +155,7 @@ enum exit_kind {
     EXIT_VIRTUALIZATION,     /* a VMX or SVM instruction, SKINIT, GETSEC, RSM, ...: #UD for the guest */
     EXIT_TASK_SWITCH,
     EXIT_TRIPLE_FAULT,
-    EXIT_ENTRY_FAILURE,      /* the processor refused the guest state; `detail` says why */
+    EXIT_ENTRY_FAILURE,      /* the processor refused to enter */
     EXIT_UNKNOWN,            /* `reason` is the hardware's number */
     EXIT_KIND_COUNT,
 };
@@ -197,6 +197,13 @@ struct exit_task_switch {
     uint8_t source; /* 0 CALL, 1 IRET, 2 JMP, 3 IDT gate */
 };
 
+struct entry_state;
+
+struct exit_entry_failure {
+    const char *detail;              /* what the processor says */
+    const struct entry_state *state; /* what it was to load, for entry_check; NULL where that is not the reason */
+};
+
 /*
  * One exit, decoded. `length` is the instruction's, 0 where the hardware does not tell (vcpu_advance then fetches and decodes).
  */
@@ -210,7 +217,7 @@ struct vmexit {
         struct exit_register reg;
         struct exit_exception exception;
         struct exit_task_switch task_switch;
-        const char *detail;
+        struct exit_entry_failure entry_failure;
     };
 };
 
@@ -272,6 +279,8 @@ struct virt_ops {
     void (*inject)(struct vcpu *vcpu, const struct event *event);
     void (*read_blocking)(struct vcpu *vcpu, struct virt_blocking *blocking);
     void (*clear_shadow)(struct vcpu *vcpu);
+    /* Behind each emulated instruction, so one call for all of it: set RIP, clear the shadow, and return RFLAGS. */
+    uint64_t (*advance)(struct vcpu *vcpu, uint64_t rip);
     /* Exit (or stop exiting) as soon as such an event could be taken. */
     void (*window)(struct vcpu *vcpu, enum virt_window window, bool on);
     /* Exit when the guest's TPR class falls below this class (1-15); 0 switches off. */

@@ -37,9 +37,12 @@ svm_enter:
     movq 0x30(%rdi), %rsi
     movq 0x38(%rdi), %rdi
     movq (%rsp), %rax
-    vmload
-    /* With virtual interrupt masking it is the host's IF that lets physical interrupts end the guest's stay; GIF holds them here. */
+    /*
+     * With virtual interrupt masking it is the host's IF that lets physical interrupts end the guest's stay; GIF holds them here. Not right
+     * before VMRUN: an emulator was seen to carry the shadow of this STI into the guest, where it took the place of the guest's own.
+     */
     sti
+    vmload
     vmrun
     cli
     vmsave

@@ -124,11 +124,6 @@ static void decode_exit(struct svm_vcpu *svm, struct vmexit *exit)
 
     exit->reason = code;
     exit->length = 0;
-    if ((uint32_t)code == SVM_EXIT_INVALID_LOW) {
-        exit->kind = EXIT_ENTRY_FAILURE;
-        exit->detail = "VMRUN refused the guest state (VMEXIT_INVALID)";
-        return;
-    }
     if (svm_has_next_rip)
         exit->length = (uint8_t)(vmcb->next_rip - vmcb->rip);
     if (code == SVM_EXIT_IOIO)
@@ -149,7 +144,7 @@ static void decode_exit(struct svm_vcpu *svm, struct vmexit *exit)
 }
 
 /* APM vol. 2, "EXITINTINFO": the same layout as what we inject. */
-static void decode_interrupted(struct vcpu *vcpu, uint64_t info)
+static __attribute__((noinline)) void decode_interrupted(struct vcpu *vcpu, uint64_t info)
 {
     struct event *event = &vcpu->events.interrupted;
 
@@ -162,11 +157,31 @@ static void decode_interrupted(struct vcpu *vcpu, uint64_t info)
     case EVENT_TYPE_NMI: event->type = EVENT_NMI; break;
     case EVENT_TYPE_EXCEPT:
         /* INT3 and INTO are reported as exceptions; only an instruction raises these two. */
-        event->type = event->vector == VECTOR_BP || event->vector == VECTOR_OF ? EVENT_SOFTWARE_EXCEPTION
-                                                                                 : EVENT_EXCEPTION;
+        event->type =
+            event->vector == VECTOR_BP || event->vector == VECTOR_OF ? EVENT_SOFTWARE_EXCEPTION : EVENT_EXCEPTION;
         break;
     default: event->type = EVENT_SOFTWARE_INTERRUPT; break;
     }
+}
+
+static __attribute__((noinline)) void keep_state(struct vcpu *vcpu, struct svm_vcpu *svm)
+{
+    entry_state_read(vcpu, &svm->refused);
+    svm_entry_state(svm->vmcb, &svm->refused);
+}
+
+/* VMRUN may have put the host's state into the VMCB (the emulators do): what svm_run has kept counts more. */
+static __attribute__((noinline)) void entry_refused(struct vcpu *vcpu, struct svm_vcpu *svm, struct vmexit *exit)
+{
+    if (!svm->flush)
+        keep_state(vcpu, svm);
+    svm->flush = false;
+    svm->vmcb->event_injection = 0;
+    *exit = (struct vmexit){
+        .kind = EXIT_ENTRY_FAILURE,
+        .reason = svm->vmcb->exit_code,
+        .entry_failure = {"VMRUN ends with VMEXIT_INVALID", &svm->refused},
+    };
 }
 
 void svm_run(struct vcpu *vcpu, struct vmexit *exit)
@@ -176,7 +191,12 @@ void svm_run(struct vcpu *vcpu, struct vmexit *exit)
 
     vmcb->rax = vcpu->gpr[GPR_RAX];
     vmcb->interrupt_control = (vmcb->interrupt_control & ~INTERRUPT_TPR_MASK) | vcpu->tpr >> 4;
-    vmcb->tlb_control = !svm->flush ? TLB_KEEP : svm_has_flush_by_asid ? TLB_FLUSH_ASID : TLB_FLUSH_ALL;
+    vmcb->tlb_control = TLB_KEEP;
+    if (svm->flush) {
+        vmcb->tlb_control = svm_has_flush_by_asid ? TLB_FLUSH_ASID : TLB_FLUSH_ALL;
+        /* If ever VMRUN refuses, then after a change by hv: what the guest itself loads, the processor has judged. */
+        keep_state(vcpu, svm);
+    }
     if (svm_enter(vcpu->gpr, svm->vmcb_address, svm->host_address, &vcpu->requests) != 0) {
         exit->kind = EXIT_NONE;
         exit->reason = 0;
@@ -185,6 +205,10 @@ void svm_run(struct vcpu *vcpu, struct vmexit *exit)
         if ((vmcb->event_injection & EVENT_VALID) != 0)
             decode_interrupted(vcpu, vmcb->event_injection);
         vmcb->event_injection = 0;
+        return;
+    }
+    if ((uint32_t)vmcb->exit_code == SVM_EXIT_INVALID_LOW) {
+        entry_refused(vcpu, svm, exit);
         return;
     }
     svm->flush = false;

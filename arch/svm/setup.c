@@ -19,9 +19,6 @@
 #define MSR_VM_HSAVE_PA 0xc0010117u
 #define VM_CR_SVMDIS    BIT(4)
 
-#define IOPM_PAGES  3u
-#define MSRPM_PAGES 2u
-
 /* Exceptions that a guest must not be able to deliver to itself for ever (#DB, #AC), and machine checks. */
 #define INTERCEPTED_EXCEPTIONS (1u << VECTOR_DB | 1u << VECTOR_AC | 1u << VECTOR_MC)
 

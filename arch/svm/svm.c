@@ -18,73 +18,75 @@ static struct svm_vcpu *svm_of(const struct vcpu *vcpu)
     return vcpu->backend;
 }
 
-/* Where the VMCB keeps a register; NULL for the few that need more than a move. */
+/* Where the VMCB keeps each register, as it is but for the bits that svm_read and svm_write know. */
+static const uint16_t register_offsets[VCPU_REGISTER_COUNT] = {
+    [VCPU_RIP] = offsetof(struct vmcb, rip),
+    [VCPU_RSP] = offsetof(struct vmcb, rsp),
+    [VCPU_RFLAGS] = offsetof(struct vmcb, rflags),
+    [VCPU_CR0] = offsetof(struct vmcb, cr0),
+    [VCPU_CR2] = offsetof(struct vmcb, cr2),
+    [VCPU_CR3] = offsetof(struct vmcb, cr3),
+    [VCPU_CR4] = offsetof(struct vmcb, cr4),
+    [VCPU_DR6] = offsetof(struct vmcb, dr6),
+    [VCPU_DR7] = offsetof(struct vmcb, dr7),
+    [VCPU_EFER] = offsetof(struct vmcb, efer),
+    [VCPU_PAT] = offsetof(struct vmcb, pat),
+    [VCPU_FS_BASE] = offsetof(struct vmcb, fs.base),
+    [VCPU_GS_BASE] = offsetof(struct vmcb, gs.base),
+    [VCPU_KERNEL_GS_BASE] = offsetof(struct vmcb, kernel_gs_base),
+    [VCPU_STAR] = offsetof(struct vmcb, star),
+    [VCPU_LSTAR] = offsetof(struct vmcb, lstar),
+    [VCPU_CSTAR] = offsetof(struct vmcb, cstar),
+    [VCPU_SFMASK] = offsetof(struct vmcb, sfmask),
+    [VCPU_SYSENTER_CS] = offsetof(struct vmcb, sysenter_cs),
+    [VCPU_SYSENTER_ESP] = offsetof(struct vmcb, sysenter_esp),
+    [VCPU_SYSENTER_EIP] = offsetof(struct vmcb, sysenter_eip),
+    [VCPU_TSC_OFFSET] = offsetof(struct vmcb, tsc_offset),
+    [VCPU_DEBUGCTL] = offsetof(struct vmcb, debugctl),
+};
+
 static uint64_t *vmcb_register(struct vmcb *vmcb, enum vcpu_register reg)
 {
-    switch (reg) {
-    case VCPU_RIP: return &vmcb->rip;
-    case VCPU_RSP: return &vmcb->rsp;
-    case VCPU_RFLAGS: return &vmcb->rflags;
-    case VCPU_CR0: return &vmcb->cr0;
-    case VCPU_CR2: return &vmcb->cr2;
-    case VCPU_CR3: return &vmcb->cr3;
-    case VCPU_CR4: return &vmcb->cr4;
-    case VCPU_DR6: return &vmcb->dr6;
-    case VCPU_DR7: return &vmcb->dr7;
-    case VCPU_PAT: return &vmcb->pat;
-    case VCPU_FS_BASE: return &vmcb->fs.base;
-    case VCPU_GS_BASE: return &vmcb->gs.base;
-    case VCPU_KERNEL_GS_BASE: return &vmcb->kernel_gs_base;
-    case VCPU_STAR: return &vmcb->star;
-    case VCPU_LSTAR: return &vmcb->lstar;
-    case VCPU_CSTAR: return &vmcb->cstar;
-    case VCPU_SFMASK: return &vmcb->sfmask;
-    case VCPU_SYSENTER_CS: return &vmcb->sysenter_cs;
-    case VCPU_SYSENTER_ESP: return &vmcb->sysenter_esp;
-    case VCPU_SYSENTER_EIP: return &vmcb->sysenter_eip;
-    case VCPU_TSC_OFFSET: return &vmcb->tsc_offset;
-    case VCPU_DEBUGCTL: return &vmcb->debugctl;
-    default: return NULL;
-    }
+    return (uint64_t *)(void *)((uint8_t *)vmcb + register_offsets[reg]);
 }
 
 static uint64_t svm_read(struct vcpu *vcpu, enum vcpu_register reg)
 {
     struct svm_vcpu *svm = svm_of(vcpu);
+    uint64_t value = *vmcb_register(svm->vmcb, reg);
 
     if (reg == VCPU_EFER)
-        return svm->vmcb->efer & ~EFER_SVME;
+        return value & ~EFER_SVME;
     /* A TF of ours (see svm_window) is not the guest's to see. */
     if (reg == VCPU_RFLAGS && svm->step && !svm->step_guest_tf)
-        return svm->vmcb->rflags & ~RFLAGS_TF;
-    return *vmcb_register(svm->vmcb, reg);
+        return value & ~RFLAGS_TF;
+    return value;
 }
+
+/* A change of one of these flushes, as MOV to CR or WRMSR would have. */
+#define FLUSHING (BIT(VCPU_CR0) | BIT(VCPU_CR3) | BIT(VCPU_CR4) | BIT(VCPU_EFER) | BIT(VCPU_PAT))
 
 static void svm_write(struct vcpu *vcpu, enum vcpu_register reg, uint64_t value)
 {
     struct svm_vcpu *svm = svm_of(vcpu);
 
     if (reg == VCPU_EFER)
-        svm->vmcb->efer = value | EFER_SVME; /* VMRUN wants SVME set. APM vol. 2, "Canonicalization and Consistency Checks" */
-    else
-        *vmcb_register(svm->vmcb, reg) = value;
-    /* A change that MOV to CR or WRMSR would have flushed for. */
-    if (reg == VCPU_CR0 || reg == VCPU_CR3 || reg == VCPU_CR4 || reg == VCPU_EFER || reg == VCPU_PAT)
+        value |= EFER_SVME; /* VMRUN wants SVME set. APM vol. 2, "Canonicalization and Consistency Checks" */
+    *vmcb_register(svm->vmcb, reg) = value;
+    if ((BIT(reg) & FLUSHING) != 0)
         svm->flush = true;
 }
 
 static struct svm_segment *vmcb_segment(struct vmcb *vmcb, enum segment segment)
 {
-    switch (segment) {
-    case SEGMENT_ES: return &vmcb->es;
-    case SEGMENT_CS: return &vmcb->cs;
-    case SEGMENT_SS: return &vmcb->ss;
-    case SEGMENT_DS: return &vmcb->ds;
-    case SEGMENT_FS: return &vmcb->fs;
-    case SEGMENT_GS: return &vmcb->gs;
-    case SEGMENT_LDTR: return &vmcb->ldtr;
-    default: return &vmcb->tr;
-    }
+    static const uint16_t offsets[SEGMENT_COUNT] = {
+        [SEGMENT_ES] = offsetof(struct vmcb, es),     [SEGMENT_CS] = offsetof(struct vmcb, cs),
+        [SEGMENT_SS] = offsetof(struct vmcb, ss),     [SEGMENT_DS] = offsetof(struct vmcb, ds),
+        [SEGMENT_FS] = offsetof(struct vmcb, fs),     [SEGMENT_GS] = offsetof(struct vmcb, gs),
+        [SEGMENT_LDTR] = offsetof(struct vmcb, ldtr), [SEGMENT_TR] = offsetof(struct vmcb, tr),
+    };
+
+    return (struct svm_segment *)(void *)((uint8_t *)vmcb + offsets[segment]);
 }
 
 /* The VMCB packs a descriptor's bits 52-55 right behind its bits 40-47; it knows "unusable" as not present. */
@@ -95,9 +97,8 @@ static void svm_read_segment(struct vcpu *vcpu, enum segment segment, struct seg
     value->base = in->base;
     value->limit = in->limit;
     value->selector = in->selector;
-    value->attributes = (in->attributes & 0xffu) | (in->attributes & 0xf00u) << 4;
-    if ((in->attributes & SEGMENT_P) == 0)
-        value->attributes |= (uint32_t)SEGMENT_UNUSABLE;
+    uint32_t packed = in->attributes, unusable = (packed & SEGMENT_P) != 0 ? 0 : (uint32_t)SEGMENT_UNUSABLE;
+    value->attributes = (packed & 0xff) | (packed & 0xf00) << 4 | unusable;
 }
 
 static void svm_write_segment(struct vcpu *vcpu, enum segment segment, const struct segment_register *value)
@@ -139,10 +140,9 @@ static void svm_load_state(struct vcpu *vcpu, const struct vcpu_state *state)
     vmcb->gdtr = (struct svm_segment){0, 0, state->gdtr.limit, state->gdtr.base};
     vmcb->idtr = (struct svm_segment){0, 0, state->idtr.limit, state->idtr.base};
     for (unsigned reg = 0; reg < VCPU_REGISTER_COUNT; reg++) {
-        uint64_t *field = vmcb_register(vmcb, (enum vcpu_register)reg);
         /* The bases belong to the segments above, and time goes on across a reset. */
-        if (field != NULL && reg != VCPU_FS_BASE && reg != VCPU_GS_BASE && reg != VCPU_TSC_OFFSET)
-            *field = 0;
+        if (reg != VCPU_FS_BASE && reg != VCPU_GS_BASE && reg != VCPU_TSC_OFFSET)
+            *vmcb_register(vmcb, (enum vcpu_register)reg) = 0;
     }
     vmcb->rip = state->rip;
     vmcb->rsp = state->gpr[GPR_RSP];
@@ -202,6 +202,13 @@ static void svm_read_blocking(struct vcpu *vcpu, struct virt_blocking *blocking)
 static void svm_clear_shadow(struct vcpu *vcpu)
 {
     svm_of(vcpu)->vmcb->interrupt_shadow = 0;
+}
+
+static uint64_t svm_advance(struct vcpu *vcpu, uint64_t rip)
+{
+    svm_of(vcpu)->vmcb->rip = rip;
+    svm_clear_shadow(vcpu);
+    return svm_read(vcpu, VCPU_RFLAGS);
 }
 
 /*
@@ -272,6 +279,7 @@ const struct virt_ops svm_ops = {
     .inject = svm_inject,
     .read_blocking = svm_read_blocking,
     .clear_shadow = svm_clear_shadow,
+    .advance = svm_advance,
     .window = svm_window,
     .tpr_threshold = svm_tpr_threshold,
     .flush = svm_flush,

@@ -5,6 +5,7 @@
 #ifndef ARCH_SVM_SVM_H
 #define ARCH_SVM_SVM_H
 
+#include "hv/entry_check.h"
 #include "hv/types.h"
 #include "hv/virt.h"
 
@@ -104,6 +105,10 @@ VMCB_OFFSET(cr2, 0x640);
 VMCB_OFFSET(pat, 0x668);
 VMCB_OFFSET(debugctl, 0x670);
 _Static_assert(sizeof(struct vmcb) == PAGE_SIZE, "a VMCB is one page");
+
+/* Sizes of the I/O and the MSR permission map. APM vol. 2, "IOIO Intercepts", "MSR Intercepts". */
+#define IOPM_PAGES  3u
+#define MSRPM_PAGES 2u
 
 /* intercept_misc1 */
 #define MISC1_INTR        (1u << 0)
@@ -229,6 +234,7 @@ struct svm_vcpu {
     bool step;          /* TF is ours, to stop behind that IRET */
     bool step_guest_tf; /* and what the guest's TF was */
     uint64_t iret_rip;
+    struct entry_state refused; /* vmexit.entry_failure.state */
 };
 
 /* Facts of this CPU, read once by setup.c. */
@@ -238,6 +244,9 @@ extern bool svm_has_flush_by_asid;
 /* setup.c */
 int svm_cpu_enable(void);
 int svm_vcpu_create(struct vcpu *vcpu);
+
+/* entry_state.c: what the VMCB has for VMRUN beyond entry_state_read. Pure. */
+void svm_entry_state(const struct vmcb *vmcb, struct entry_state *state);
 
 /* exit.c */
 void svm_run(struct vcpu *vcpu, struct vmexit *exit);

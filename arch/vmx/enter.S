@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Into the guest and out again, as an ordinary C call. The guest's general registers live in vcpu->gpr, its RSP in the VMCS; the host's
- * callee-saved registers stay on the host's stack, which HOST_RSP names.
+ * Into the guest and out again. The guest's general registers live in vcpu->gpr, its RSP in the VMCS; the host's stack, which HOST_RSP
+ * names, keeps what of the host must be kept.
  */
 
 /* Asserted in exit.c. */
@@ -11,23 +11,7 @@
 .set SELECTOR_CODE, 0x08
 .set SELECTOR_DATA, 0x10
 
-.text
-
-/* int vmx_enter(uint64_t *gpr, struct vmx_vcpu *vmx) */
-.globl vmx_enter
-.type vmx_enter, @function
-vmx_enter:
-    push %rbp
-    push %rbx
-    push %r12
-    push %r13
-    push %r14
-    push %r15
-    push %rdi
-    cmp %rsp, VMX_HOST_RSP(%rsi)
-    jne 3f
-1:
-    cmpb $0, VMX_LAUNCHED(%rsi) /* the moves below keep the flags */
+.macro load_guest
     mov 0(%rdi), %rax
     mov 8(%rdi), %rcx
     mov 16(%rdi), %rdx
@@ -43,23 +27,40 @@ vmx_enter:
     mov 112(%rdi), %r14
     mov 120(%rdi), %r15
     mov 56(%rdi), %rdi
-    je 2f
+.endm
+
+.text
+
+/* RDI: vcpu, RSI: its struct vmx_vcpu. Returns EAX as exit.c says, and keeps RDI, RBP and RSP. */
+.globl vmx_enter
+.type vmx_enter, @function
+vmx_enter:
+    push %rbp
+    push %rdi
+    cmp %rsp, VMX_HOST_RSP(%rsi)
+    jne 1f
+    load_guest
     vmresume
-    jmp 4f
-2:
-    vmlaunch
-4:
-    /* Still here: CF says VMfailInvalid, ZF VMfailValid. */
-    setz %al
-    movzbl %al, %eax
-    inc %eax
-    jmp 5f
-3:
+    jmp 3f
+    /* The first entry, one behind a refusal, or one from another depth of the stack. */
+1:
     mov %rsp, VMX_HOST_RSP(%rsi)
     mov $HOST_RSP, %eax
     vmwrite %rsp, %rax
     jbe vmcs_access_failed
-    jmp 1b
+    cmpb $0, VMX_LAUNCHED(%rsi) /* the moves keep the flags */
+    load_guest
+    je 2f
+    vmresume
+    jmp 3f
+2:
+    vmlaunch
+3:
+    /* Still here: CF says VMfailInvalid, ZF VMfailValid. */
+    setz %al
+    movzbl %al, %eax
+    inc %eax
+    jmp 4f
 
 .globl vmx_exit_entry
 .type vmx_exit_entry, @function
@@ -82,13 +83,8 @@ vmx_exit_entry:
     mov %r14, 112(%rdi)
     mov %r15, 120(%rdi)
     xor %eax, %eax
-5:
-    add $8, %rsp
-    pop %r15
-    pop %r14
-    pop %r13
-    pop %r12
-    pop %rbx
+4:
+    pop %rdi
     pop %rbp
     ret
 .size vmx_enter, . - vmx_enter

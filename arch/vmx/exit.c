@@ -14,6 +14,9 @@ _Static_assert(offsetof(struct vmx_vcpu, launched) == 8, "enter.S: VMX_LAUNCHED"
 _Static_assert(ENCODING_HOST_RSP == 0x6c14, "enter.S: HOST_RSP");
 _Static_assert(SELECTOR_CODE == 0x08 && SELECTOR_DATA == 0x10, "enter.S: selectors");
 
+/* Kept out of vmx_run, which would save more registers for it at every exit. */
+#define RARE __attribute__((noinline))
+
 /* From enter.S. */
 _Noreturn void vmx_access_panic(void);
 
@@ -63,7 +66,7 @@ static void save_interrupted(struct vcpu *vcpu, bool nmi_unblocked)
 }
 
 /* Nothing was entered: what hv gave us to deliver is hv's again. */
-static void return_injected(struct vcpu *vcpu, struct vmx_vcpu *vmx)
+static RARE void return_injected(struct vcpu *vcpu, struct vmx_vcpu *vmx)
 {
     if (vmx->injected.type == EVENT_NONE)
         return;
@@ -175,20 +178,25 @@ static void decode_ept_violation(struct vcpu *vcpu, struct vmexit *exit)
         exit->memory.linear = vmcs_read(VMCS_GUEST_LINEAR_ADDRESS);
 }
 
+enum exit_form {
+    FORM_UNKNOWN, /* no row */
+    FORM_EVENT,
+    FORM_INSTRUCTION, /* the processor tells its length */
+};
+
 struct exit_row {
-    uint8_t kind;     /* enum exit_kind */
-    bool has_row;     /* false where the table says nothing */
-    bool instruction; /* the processor tells its length */
+    uint8_t form; /* enum exit_form */
+    uint8_t kind; /* enum exit_kind */
     void (*decode)(struct vcpu *vcpu, struct vmexit *exit);
 };
 
 #define EVENT(kind, decode)                                                                                            \
     {                                                                                                                  \
-        kind, true, false, decode                                                                                      \
+        FORM_EVENT, kind, decode                                                                                       \
     }
 #define INSTRUCTION(kind, decode)                                                                                      \
     {                                                                                                                  \
-        kind, true, true, decode                                                                                       \
+        FORM_INSTRUCTION, kind, decode                                                                                 \
     }
 
 static const struct exit_row rows[REASON_COUNT] = {
@@ -231,34 +239,37 @@ static const struct exit_row rows[REASON_COUNT] = {
     [REASON_XSETBV] = INSTRUCTION(EXIT_XSETBV, NULL),
 };
 
-static const struct exit_row unknown;
-
 static void decode_exit(struct vcpu *vcpu, struct vmexit *exit, uint64_t reason)
 {
+    static const struct exit_row unknown;
     const struct exit_row *row = reason < REASON_COUNT ? &rows[reason] : &unknown;
 
-    exit->kind = row->has_row ? row->kind : EXIT_UNKNOWN;
+    exit->kind = row->kind;
     exit->length = 0;
-    if (row->instruction)
+    if (row->form == FORM_INSTRUCTION)
         exit->length = (uint8_t)vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
+    else if (row->form == FORM_UNKNOWN)
+        exit->kind = EXIT_UNKNOWN;
     if (row->decode)
         row->decode(vcpu, exit);
 }
 
 /* ---- Entries that fail ---- */
 
-/* SDM vol. 3, "VM Instruction Error Numbers": those that an entry can give. */
-static const char *instruction_error_text(uint64_t number)
-{
-    switch (number) {
-    case 4: return "VMLAUNCH with a VMCS that is not clear";
-    case 5: return "VMRESUME with a VMCS that is not launched";
-    case 7: return "invalid control fields";
-    case 8: return "invalid host-state fields";
-    case 26: return "events blocked by MOV SS";
-    default: return "not an error of VM entry";
-    }
-}
+/* SDM vol. 3, "VM Instruction Error Numbers": those that an entry can give, as the manual has them. */
+#define ERROR_CONTROLS 7u
+static const char *const instruction_errors[] = {
+    [4] = "VMLAUNCH with a VMCS that is not clear",
+    [5] = "VMRESUME with a VMCS that is not launched",
+    [6] = "VMRESUME after VMXOFF",
+    [ERROR_CONTROLS] = "invalid control fields",
+    [8] = "invalid host-state fields",
+    [17] = "invalid executive-VMCS pointer",
+    [18] = "executive VMCS that is not launched",
+    [19] = "executive-VMCS pointer that is not the VMXON pointer",
+    [25] = "invalid VM-execution control fields in the executive VMCS",
+    [26] = "events blocked by MOV SS",
+};
 
 /* SDM vol. 3, "VM-Entry Failures During or After Loading Guest State". */
 static const char *bad_state_text(uint64_t qualification)
@@ -271,13 +282,25 @@ static const char *bad_state_text(uint64_t qualification)
     }
 }
 
-static void entry_refused(struct vcpu *vcpu, struct vmx_vcpu *vmx, struct vmexit *exit, int failure)
+/* The VMCS as the processor refused it, before anything is put right. */
+static const struct entry_state *keep_refused(struct vcpu *vcpu, struct vmx_vcpu *vmx)
 {
-    uint64_t error = failure == 2 ? vmcs_read(VMCS_INSTRUCTION_ERROR) : 0;
+    entry_state_read(vcpu, &vmx->refused);
+    vmx_entry_state(vmx, &vmx->refused);
+    return &vmx->refused;
+}
 
-    return_injected(vcpu, vmx);
+/* VMfail: the processor looked at no more than the control fields and the host state. */
+static RARE void entry_refused(struct vcpu *vcpu, struct vmexit *exit, int failure)
+{
+    struct vmx_vcpu *vmx = vmx_of(vcpu);
+    uint64_t error = failure == 2 ? vmcs_read(VMCS_INSTRUCTION_ERROR) : 0;
+    const char *text = error < ARRAY_SIZE(instruction_errors) ? instruction_errors[error] : NULL;
+
     *exit = (struct vmexit){.kind = EXIT_NONE};
+    vmx->host_rsp = 0; /* enter.S must look again whether to launch */
     if (vmx->kicked) {
+        return_injected(vcpu, vmx);
         /* In this order: an NMI between the two is seen by the look at the requests that follows. */
         vmx->kicked = false;
         vmcs_write(VMCS_CR3_TARGET_COUNT, 0);
@@ -285,23 +308,28 @@ static void entry_refused(struct vcpu *vcpu, struct vmx_vcpu *vmx, struct vmexit
     }
     exit->kind = EXIT_ENTRY_FAILURE;
     exit->reason = error;
-    exit->detail = vmx->failure;
+    exit->entry_failure.detail = vmx->failure;
+    if (error == ERROR_CONTROLS)
+        exit->entry_failure.state = keep_refused(vcpu, vmx);
+    return_injected(vcpu, vmx);
     if (failure == 2)
         format_text(vmx->failure, sizeof(vmx->failure), "VM-instruction error %u: %s", (unsigned)error,
-                    instruction_error_text(error));
+                    text != NULL ? text : "not an error of VM entry");
     else
         format_text(vmx->failure, sizeof(vmx->failure), "there is no current VMCS");
 }
 
-static void guest_state_refused(struct vcpu *vcpu, struct vmx_vcpu *vmx, struct vmexit *exit)
+static RARE void guest_state_refused(struct vcpu *vcpu, struct vmexit *exit)
 {
+    struct vmx_vcpu *vmx = vmx_of(vcpu);
     uint64_t qualification = vmcs_read(VMCS_EXIT_QUALIFICATION);
 
-    return_injected(vcpu, vmx);
     exit->kind = EXIT_ENTRY_FAILURE;
-    exit->detail = vmx->failure;
+    exit->length = 0;
+    exit->entry_failure = (struct exit_entry_failure){vmx->failure, NULL};
     switch (exit->reason & REASON_BASIC_MASK) {
     case REASON_BAD_GUEST_STATE:
+        exit->entry_failure.state = keep_refused(vcpu, vmx);
         format_text(vmx->failure, sizeof(vmx->failure), "invalid guest state: %s", bad_state_text(qualification));
         break;
     case REASON_MACHINE_CHECK: format_text(vmx->failure, sizeof(vmx->failure), "machine check during the entry"); break;
@@ -310,6 +338,7 @@ static void guest_state_refused(struct vcpu *vcpu, struct vmx_vcpu *vmx, struct 
                     (unsigned)exit->reason, qualification);
         break;
     }
+    return_injected(vcpu, vmx);
 }
 
 /* ---- The turn ---- */
@@ -342,8 +371,9 @@ static void flush_translations(struct vmx_vcpu *vmx)
  * its count from exit to entry, and is written when the deadline changes; so it may come late, never early, which would
  * only come back.
  */
-static void arm_preemption_timer(struct vmx_vcpu *vmx)
+static RARE void arm_preemption_timer(struct vcpu *vcpu)
 {
+    struct vmx_vcpu *vmx = vmx_of(vcpu);
     uint64_t deadline = this_cpu.timer_deadline, now = tsc_read(), count = 0;
 
     vmx->timer_deadline = deadline;
@@ -355,8 +385,9 @@ static void arm_preemption_timer(struct vmx_vcpu *vmx)
 }
 
 /* What only some entries need. */
-static void prepare(struct vcpu *vcpu, struct vmx_vcpu *vmx)
+static RARE void prepare(struct vcpu *vcpu)
 {
+    struct vmx_vcpu *vmx = vmx_of(vcpu);
     /* The processor takes no threshold above the TPR's class. */
     uint8_t threshold = (uint8_t)min_u64(vmx->tpr_threshold, vcpu->tpr >> 4);
 
@@ -369,34 +400,56 @@ static void prepare(struct vcpu *vcpu, struct vmx_vcpu *vmx)
     vmx->attention = vmx->tpr_threshold != 0;
 }
 
+/*
+ * Into the guest. Returns 0 after an exit, 1 (VMfailInvalid) or 2 (VMfailValid, INSTRUCTION_ERROR says why) when
+ * nothing was entered. No C call: an exit leaves nothing of ours in the registers but the vCPU, so the compiler saves
+ * what it has in them once, and no callee has to.
+ */
+static inline int enter(struct vcpu **vcpu)
+{
+    struct vmx_vcpu *vmx = vmx_of(*vcpu);
+    int failure;
+
+    __asm__ volatile("call vmx_enter"
+                     : "=a"(failure), "+D"(*vcpu), "+S"(vmx)
+                     :
+                     : "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cc", "memory");
+    return failure;
+}
+
+static RARE void not_entered(struct vcpu *vcpu, struct vmexit *exit)
+{
+    return_injected(vcpu, vmx_of(vcpu));
+    *exit = (struct vmexit){.kind = EXIT_NONE};
+}
+
 void vmx_run(struct vcpu *vcpu, struct vmexit *exit)
 {
     struct vmx_vcpu *vmx = vmx_of(vcpu);
-    int failure;
 
     if (vmx->attention)
-        prepare(vcpu, vmx);
+        prepare(vcpu);
     if (vmx->timer_deadline != this_cpu.timer_deadline)
-        arm_preemption_timer(vmx);
+        arm_preemption_timer(vcpu);
     vmx->virtual_apic[VIRTUAL_APIC_TPR] = vcpu->tpr;
     /* A kick after this look spoils the entry: nmi_in_root_mode. */
     if (__atomic_load_n(&vcpu->requests, __ATOMIC_ACQUIRE)) {
-        return_injected(vcpu, vmx);
-        *exit = (struct vmexit){.kind = EXIT_NONE};
+        not_entered(vcpu, exit);
         return;
     }
-    failure = vmx_enter(vcpu->gpr, vmx);
+    int failure = enter(&vcpu);
     if (failure) {
-        entry_refused(vcpu, vmx, exit, failure);
+        entry_refused(vcpu, exit, failure);
         return;
     }
-    exit->reason = vmcs_read(VMCS_EXIT_REASON);
-    if (exit->reason & REASON_ENTRY_FAILED) {
-        guest_state_refused(vcpu, vmx, exit);
+    uint64_t reason = exit->reason = vmcs_read(VMCS_EXIT_REASON);
+    if (reason & REASON_ENTRY_FAILED) {
+        guest_state_refused(vcpu, exit);
         return;
     }
+    vmx = vmx_of(vcpu);
     vmx->launched = true;
     vmx->injected.type = EVENT_NONE;
     vcpu->tpr = vmx->virtual_apic[VIRTUAL_APIC_TPR];
-    decode_exit(vcpu, exit, exit->reason & REASON_BASIC_MASK);
+    decode_exit(vcpu, exit, reason & REASON_BASIC_MASK);
 }

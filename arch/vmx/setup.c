@@ -16,22 +16,6 @@
 #include "hv/pagetable.h"
 #include "hv/string.h"
 
-/* SDM vol. 3, appendix A "VMX Capability Reporting Facility". */
-#define MSR_VMX_BASIC        0x480u
-#define MSR_VMX_PIN          0x481u
-#define MSR_VMX_PRIMARY      0x482u
-#define MSR_VMX_EXIT         0x483u
-#define MSR_VMX_ENTRY        0x484u
-#define MSR_VMX_MISC         0x485u
-#define MSR_VMX_CR0_FIXED0   0x486u
-#define MSR_VMX_CR4_FIXED0   0x488u
-#define MSR_VMX_SECONDARY    0x48bu
-#define MSR_VMX_EPT_VPID     0x48cu
-#define MSR_VMX_TRUE_PIN     0x48du
-#define MSR_VMX_TRUE_PRIMARY 0x48eu
-#define MSR_VMX_TRUE_EXIT    0x48fu
-#define MSR_VMX_TRUE_ENTRY   0x490u
-
 #define BASIC_REVISION_MASK 0x7fffffffu
 #define BASIC_TRUE_CONTROLS BIT(55)
 #define MISC_TIMER_SHIFT    0x1fu

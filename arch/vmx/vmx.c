@@ -311,6 +311,13 @@ static void vmx_clear_shadow(struct vcpu *vcpu)
         vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, blocked & ~(BLOCKED_STI | BLOCKED_MOV_SS));
 }
 
+static uint64_t vmx_advance(struct vcpu *vcpu, uint64_t rip)
+{
+    vmcs_write(VMCS_GUEST_RIP, rip);
+    vmx_clear_shadow(vcpu);
+    return vmcs_read(VMCS_GUEST_RFLAGS);
+}
+
 static void vmx_window(struct vcpu *vcpu, enum virt_window window, bool on)
 {
     struct vmx_vcpu *vmx = vmx_of(vcpu);
@@ -364,6 +371,7 @@ const struct virt_ops vmx_ops = {
     .inject = vmx_inject,
     .read_blocking = vmx_read_blocking,
     .clear_shadow = vmx_clear_shadow,
+    .advance = vmx_advance,
     .window = vmx_window,
     .tpr_threshold = vmx_tpr_threshold,
     .flush = vmx_flush,

@@ -9,6 +9,7 @@
 #include "arch/cpu.h"
 #include "arch/virt.h"
 #include "arch/x86.h"
+#include "hv/entry_check.h"
 #include "hv/types.h"
 #include "hv/vcpu.h"
 #include "hv/virt.h"
@@ -147,6 +148,25 @@ static inline void vmcs_write(struct vmcs_field field, uint64_t value)
 {
     __asm__ volatile("vmwrite %0, %1; jbe vmcs_access_failed" : : "r"(value), "r"((uint64_t)field.encoding) : "cc");
 }
+
+/* ---- Capabilities. SDM vol. 3, appendix A "VMX Capability Reporting Facility" ---- */
+
+#define MSR_VMX_BASIC        0x480u
+#define MSR_VMX_PIN          0x481u
+#define MSR_VMX_PRIMARY      0x482u
+#define MSR_VMX_EXIT         0x483u
+#define MSR_VMX_ENTRY        0x484u
+#define MSR_VMX_MISC         0x485u
+#define MSR_VMX_CR0_FIXED0   0x486u
+#define MSR_VMX_CR0_FIXED1   0x487u
+#define MSR_VMX_CR4_FIXED0   0x488u
+#define MSR_VMX_CR4_FIXED1   0x489u
+#define MSR_VMX_SECONDARY    0x48bu
+#define MSR_VMX_EPT_VPID     0x48cu
+#define MSR_VMX_TRUE_PIN     0x48du
+#define MSR_VMX_TRUE_PRIMARY 0x48eu
+#define MSR_VMX_TRUE_EXIT    0x48fu
+#define MSR_VMX_TRUE_ENTRY   0x490u
 
 /* ---- Controls. SDM vol. 3, "VM-Execution Control Fields", "VM-Exit Control Fields", "VM-Entry Control Fields" ---- */
 
@@ -302,7 +322,7 @@ extern struct vmx_cpu vmx_cpu;
 
 /* A vCPU's own state of this backend. enter.S knows the place of the first two. */
 struct vmx_vcpu {
-    uint64_t host_rsp; /* as the VMCS has it */
+    uint64_t host_rsp; /* as the VMCS has it; 0: not entered yet, or refused */
     bool launched;
     bool kicked;                  /* an NMI in root mode spoiled the next entry (nmi_in_root_mode) */
     bool attention;               /* the next entry has more to prepare: a flush, a TPR threshold */
@@ -313,7 +333,8 @@ struct vmx_vcpu {
     volatile uint8_t *virtual_apic;
     uint64_t timer_deadline; /* the preemption timer in the VMCS was computed from it, in ticks */
     struct event injected;   /* given to the VMCS and not delivered yet */
-    char failure[128];       /* why an entry failed: vmexit.detail */
+    char failure[128];       /* why an entry failed, and what it was to load: vmexit.entry_failure */
+    struct entry_state refused;
 };
 
 static inline struct vmx_vcpu *vmx_of(struct vcpu *vcpu)
@@ -331,15 +352,16 @@ uint64_t vmx_stage2_largest(void);
 int vmx_cpu_enable(void);
 int vmx_vcpu_create(struct vcpu *vcpu);
 
+/* entry_state.c: what the VMCS has for an entry beyond entry_state_read. */
+void vmx_entry_state(const struct vmx_vcpu *vmx, struct entry_state *state);
+
 /* exit.c */
 void vmx_run(struct vcpu *vcpu, struct vmexit *exit);
 
 /*
- * enter.S. vmx_enter returns 0 after an exit, 1 (VMfailInvalid) or 2 (VMfailValid, INSTRUCTION_ERROR says why) when
- * nothing was entered. vmx_exit_entry is where the processor goes on an exit. vmx_unblock_nmi ends the NMI blocking
- * that an NMI exit leaves.
+ * enter.S, which also has vmx_enter, no C function: see exit.c. vmx_exit_entry is where the processor goes on an exit.
+ * vmx_unblock_nmi ends the NMI blocking that an NMI exit leaves.
  */
-int vmx_enter(uint64_t *gpr, struct vmx_vcpu *vmx);
 void vmx_exit_entry(void);
 void vmx_unblock_nmi(void);
 

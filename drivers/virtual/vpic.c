@@ -3,8 +3,8 @@
  * Two cascaded 8259A as a PC chipset has them. Intel 8259A data sheet, "Functional Description" and "Programming the
  * 8259A"; trigger registers: Intel 82371SB (PIIX3) data sheet, "Interrupt Controller".
  *
- * The output of the pair is kept in `output`, because the run loop asks for it before every guest entry: everything
- * that can change it ends in pair_update.
+ * The output of the pair is kept as the level of its wire, because the run loop asks for it before every guest entry:
+ * everything that can change it ends in pair_update.
  */
 #include "drivers/virtual/vpic.h"
 
@@ -92,7 +92,7 @@ struct pic_state {
     struct pic_chip master;
     struct pic_chip slave;
     struct vcpu *vcpu; /* its local APIC takes the output as ExtINT */
-    bool output;
+    struct irq_router *router;
 };
 
 static uint8_t chip_requests(const struct pic_chip *chip)
@@ -157,9 +157,9 @@ static void pair_update(struct pic_state *pic)
 
     chip_set_line(&pic->master, CASCADE, slave_output);
     bool output = chip_pick(&pic->master) != INPUT_NONE;
-    if (output && !pic->output)
+    bool before = __atomic_exchange_n(&pic->router->pic_output, output, __ATOMIC_SEQ_CST);
+    if (output && !before)
         vcpu_request(pic->vcpu, REQUEST_EVENT);
-    pic->output = output;
 }
 
 static int pic_pending(void *context)
@@ -167,7 +167,7 @@ static int pic_pending(void *context)
     struct device *device = context;
     struct pic_state *pic = device->state;
 
-    if (!pic->output)
+    if (!pic->router->pic_output)
         return IRQ_NONE;
     int input = chip_pick(&pic->master);
     if (input != CASCADE || pic->master.single)
@@ -196,7 +196,8 @@ static int pic_acknowledge(void *context)
             chip_acknowledge(&pic->slave, (unsigned)slave_input);
         }
     }
-    pic->output = false; /* the output falls with every acknowledge: what still waits raises it again */
+    /* The output falls with every acknowledge: what still waits raises it again. */
+    __atomic_store_n(&pic->router->pic_output, false, __ATOMIC_SEQ_CST);
     pair_update(pic);
     return vector;
 }
@@ -419,7 +420,7 @@ static void pic_reset(struct device *device)
 
     chip_reset(&pic->master, VECTOR_BASE_MASTER, ELCR_RESET_MASTER);
     chip_reset(&pic->slave, VECTOR_BASE_SLAVE, ELCR_RESET_SLAVE);
-    pic->output = false;
+    __atomic_store_n(&pic->router->pic_output, false, __ATOMIC_SEQ_CST);
     pair_update(pic);
 }
 
@@ -429,6 +430,7 @@ static int pic_init(struct device *device)
     struct irq_router *router = &device->guest->irq;
 
     pic->vcpu = device->guest->vcpus[0];
+    pic->router = router;
     pic->master.elcr_writable = ELCR_WRITABLE_MASTER;
     pic->master.always_level = CASCADE_BIT;
     pic->slave.elcr_writable = ELCR_WRITABLE_SLAVE;
