@@ -111,12 +111,23 @@ TESTS         ?=
 TEST_JOBS     ?= 2
 pytest        = /usr/bin/python3 -B -m pytest -p no:cacheprovider
 
-.PHONY: test-files test-system test-all
+.PHONY: test test-files test-system test-all
 test-files: $(IMAGE) $(GUEST_IMAGES) $(demo_files) | $(test_packages)
 
 test-system: setup-test
 	@$(MAKE) -s --no-print-directory test-files
 	@$(pytest) tests/system -v --no-header -n $(TEST_JOBS) --dist loadgroup --durations=5 $(TESTS)
 
-test-all: setup-test
+test: setup-test
 	@tests/tools/run_tests.sh $(MAKE) check test-unit test-system
+
+# Also what "make test" leaves out because it tells little more and takes long.
+test-all: setup-test
+	@tests/tools/run_tests.sh $(MAKE) check test-unit test-system TESTS="--everywhere $(TESTS)"
+
+# ---- What exits cost, beside KVM ----------------------------------------------------------------------
+
+.PHONY: bench
+bench: setup-intel
+	@$(MAKE) -s --no-print-directory $(IMAGE) $(GUEST_IMAGES)
+	@/usr/bin/python3 -B tests/bench/report.py

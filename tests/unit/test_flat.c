@@ -104,8 +104,6 @@ static void test_memory(void **context)
     assert_int_equal(get(0x7bff, 1), 0);
     assert_int_equal(get(0x7c00, 1), 0x5a);
     assert_int_equal(get(0x7dff, 2), 0x5a);
-    for (unsigned vector = 0; vector < 256; vector++)
-        assert_int_equal(get(vector * 4, 4), 0);
     assert_int_equal(get(0x400, 2), 0x3f8);
     assert_int_equal(get(0x40e, 2), 0); /* no EBDA */
     assert_int_equal(get(0x413, 2), 640);
@@ -115,6 +113,45 @@ static void test_memory(void **context)
     assert_int_equal(get(0x484, 1), 24);
     assert_int_equal(get(0x485, 2), 16);
     assert_int_equal(get(0x500, 1), 0xff);
+}
+
+/* Where the far pointer of a vector leads. */
+static gpa_t handler(unsigned vector)
+{
+    return (get(vector * 4 + 2, 2) << 4) + get(vector * 4, 2);
+}
+
+/* Bytes in hexadecimal. */
+static void expect_code(gpa_t address, const char *code)
+{
+    for (; *code != '\0'; address++) {
+        char digits[3] = {code[0], code[1], '\0'};
+        assert_int_equal(get(address, 1), strtoul(digits, NULL, 16));
+        code += 2 + (code[2] == ' ');
+    }
+}
+
+/* Every vector leads to code: exceptions return, interrupts are ended at their controllers, services fail. */
+static void test_vectors(void **context)
+{
+    (void)context;
+    assert_int_equal(load(0x7c00, 512, 0, 0x7c00), 0);
+    for (unsigned vector = 0; vector < 8; vector++)
+        assert_int_equal(get(handler(vector), 1), 0xcf); /* iret */
+    for (unsigned irq = 0; irq < 8; irq++) {
+        expect_code(handler(0x08 + irq), "50 b020 e620 58 cf");
+        expect_code(handler(0x70 + irq), "50 b020 e6a0 e620 58 cf");
+    }
+    assert_int_equal(handler(0x10), handler(0xff));
+    expect_code(handler(0x15), "55 89e5 804e0641 5d b486 cf");
+}
+
+/* What real-mode code jumps to for a restart: out 0x64, 0xfe. */
+static void test_reset_entry(void **context)
+{
+    (void)context;
+    assert_int_equal(load(0x7c00, 512, 0, 0x7c00), 0);
+    expect_code(0xffff0, "b0fe e664 f4 ebfd");
 }
 
 /* The image may lie over the vectors: then they are its own. */
@@ -151,6 +188,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_state, setup, teardown),
         cmocka_unit_test_setup_teardown(test_memory, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_vectors, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_reset_entry, setup, teardown),
         cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_entry, setup, teardown),
     };

@@ -133,9 +133,11 @@ static void test_state(void **context)
     assert_int_equal(state->rflags, 2);
     assert_int_equal(state->cr0, 0x11);
     for (unsigned i = 0; i < GPR_COUNT; i++) {
-        if (i != GPR_RSI)
+        if (i != GPR_RSI && i != GPR_RSP)
             assert_int_equal(state->gpr[i], 0);
     }
+    /* Room for a stack, below everything that was placed. */
+    assert_int_equal(state->gpr[GPR_RSP], 0x90000);
     flat(&state->segments[SEGMENT_CS], 0x10, 0xc09b);
     for (unsigned i = 0; i < 6; i++) {
         if (i != SEGMENT_CS)
