@@ -8,6 +8,7 @@
 #define MSR_TSC                0x00000010u
 #define MSR_APIC_BASE          0x0000001bu
 #define MSR_FEATURE_CONTROL    0x0000003au
+#define MSR_ARCH_CAPABILITIES  0x0000010au
 #define MSR_SYSENTER_CS        0x00000174u
 #define MSR_SYSENTER_ESP       0x00000175u
 #define MSR_SYSENTER_EIP       0x00000176u

@@ -8,6 +8,7 @@
 #include "hv/log.h"
 #include "hv/machine.h"
 #include "hv/pages.h"
+#include "hv/pagetable.h"
 
 #define LEAF1_ECX_VMX         BIT(5)
 #define EXTENDED1_ECX_SVM     BIT(2)
@@ -15,19 +16,31 @@
 
 const struct virt_ops *virt;
 
+/* NULL: neither. */
+static const struct virt_ops *find_backend(void)
+{
+    if ((machine_cpuid(1, 0).ecx & LEAF1_ECX_VMX) != 0)
+        return &vmx_ops;
+    if (machine_cpuid(0x80000000, 0).eax >= EXTENDED_LEAF_FEATURE &&
+        (machine_cpuid(EXTENDED_LEAF_FEATURE, 0).ecx & EXTENDED1_ECX_SVM) != 0)
+        return &svm_ops;
+    return NULL;
+}
+
 int virt_choose(void)
 {
-    if ((machine_cpuid(1, 0).ecx & LEAF1_ECX_VMX) != 0) {
-        virt = &vmx_ops;
+    virt = find_backend();
+    if (virt != NULL)
         return 0;
-    }
-    if (machine_cpuid(0x80000000, 0).eax >= EXTENDED_LEAF_FEATURE &&
-        (machine_cpuid(EXTENDED_LEAF_FEATURE, 0).ecx & EXTENDED1_ECX_SVM) != 0) {
-        virt = &svm_ops;
-        return 0;
-    }
     log_error("this processor has neither AMD-V (SVM) nor VT-x (VMX), or the firmware hides them; no guest can run");
     return E_NOSYS;
+}
+
+uint64_t virt_stage2_largest(void)
+{
+    const struct virt_ops *backend = find_backend();
+
+    return backend != NULL ? backend->stage2_largest() : PAGE_SIZE_1G;
 }
 
 void *virt_pages(uint32_t count, hpa_t *address)

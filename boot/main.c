@@ -148,7 +148,7 @@ void boot_main(uint32_t magic, uint32_t information)
         log_error("not started by a multiboot loader (EAX is 0x%x); use GRUB's multiboot2 command, or QEMU's -kernel", magic);
         give_up();
     }
-    if (place_choose(&boot_info, &places) != 0) {
+    if (place_choose(&boot_info, virt_stage2_largest(), &places) != 0) {
         log_error("the memory map has no room for Bulkhead's %lu KiB below 4 GiB", PLACE_POOL_MIN / KIB(1));
         give_up();
     }

@@ -9,9 +9,10 @@
 
 extern const uint8_t image_load_start[], image_load_end[];
 
-/* 8 MiB, and 1 MiB for every 4 GiB of RAM: page tables grow with what they map. */
+/* 8 MiB, and 1 MiB for every 4 GiB of RAM: the hypervisor's own tables grow with what they map. */
 #define POOL_BASE          MIB(8)
 #define POOL_RAM_PER_MIB   GIB(4)
+#define TABLE_ENTRY_BYTES  8u
 #define POOL_LIMIT         GIB(4) /* reached by the start-up tables, and by CR3 in 32-bit code */
 #define POOL_ALIGNMENT     MIB(2)
 #define LOW_MEMORY_END     0xa0000u
@@ -59,7 +60,15 @@ static hpa_t find_highest(const struct boot_info *info, const struct boot_places
     return best;
 }
 
-int place_choose(const struct boot_info *info, struct boot_places *places)
+/* Second-stage tables: one entry a page; those above the last level are a 512th of that and go with the rest. */
+static uint64_t pool_size(uint64_t ram, uint64_t stage2_page)
+{
+    uint64_t stage2 = ram / stage2_page * TABLE_ENTRY_BYTES;
+
+    return ALIGN_UP(POOL_BASE + ram / (POOL_RAM_PER_MIB / MIB(1)) + stage2, POOL_ALIGNMENT);
+}
+
+int place_choose(const struct boot_info *info, uint64_t stage2_page, struct boot_places *places)
 {
     uint64_t ram = 0;
 
@@ -69,8 +78,13 @@ int place_choose(const struct boot_info *info, struct boot_places *places)
     }
     places->image_base = (uint64_t)(uintptr_t)image_load_start;
     places->image_size = (uint64_t)(uintptr_t)image_load_end - places->image_base;
-    places->pool_size = ALIGN_UP(POOL_BASE + ram / (POOL_RAM_PER_MIB / MIB(1)), POOL_ALIGNMENT);
+    places->pool_size = pool_size(ram, stage2_page);
     places->pool_base = find_highest(info, places, places->pool_size, POOL_ALIGNMENT, MIB(1), POOL_LIMIT);
+    /* No such piece: what there is. A guest whose tables find no room is refused. */
+    while (places->pool_base == 0 && places->pool_size > PLACE_POOL_MIN) {
+        places->pool_size = ALIGN_UP(places->pool_size / 2, POOL_ALIGNMENT);
+        places->pool_base = find_highest(info, places, places->pool_size, POOL_ALIGNMENT, MIB(1), POOL_LIMIT);
+    }
     if (places->pool_base == 0) {
         places->pool_size = PLACE_POOL_MIN;
         places->pool_base = find_highest(info, places, places->pool_size, PAGE_SIZE, MIB(1), POOL_LIMIT);

@@ -87,7 +87,7 @@ figures: /* pairs of a name and its figure, in the order of the measurements */
 start:
     movw $0x7c00, %sp
     measure "the loop itself"
-    measure "CPUID, real mode", "cpuid"
+    measure "CPUID, real mode", "xorl %eax, %eax; cpuid"
     lgdtl gdt_pointer
     movl %cr0, %eax
     orl $CR0_PE, %eax
@@ -101,7 +101,7 @@ protected:
     movw %ax, %es
     movw %ax, %ss
     movl $0x7c00, %esp
-    measure "CPUID, 32-bit without paging", "cpuid"
+    measure "CPUID, 32-bit without paging", "xorl %eax, %eax; cpuid"
 
     movl $TABLES, %edi
     movl $((TABLES_END - TABLES) / 4), %ecx
@@ -142,14 +142,14 @@ protected:
 
     .code64
 long_mode:
-    measure "CPUID, 64-bit, as a program", "cpuid"
+    measure "CPUID, 64-bit, as a program", "xorl %eax, %eax; cpuid"
     movl $kernel, %eax
     movabsq $KERNEL_BASE, %rcx
     addq %rcx, %rax
     jmp *%rax
 
 kernel:
-    measure "CPUID", "cpuid"
+    measure "CPUID", "xorl %eax, %eax; cpuid"
     measure "UART register read", "movw $(COM1 + UART_STATUS), %dx; inb %dx, %al"
     measure "UART register write", "movw $(COM1 + UART_SCRATCH), %dx; outb %al, %dx"
     measure "unclaimed port read", "movw $NOBODYS_PORT, %dx; inb %dx, %al"

@@ -4,16 +4,13 @@
  * ACPI. Processors with AMD-V carry them out in the guest; VT-x leaves them to the hypervisor. Both must look the same from in here.
  * Intel SDM vol. 3, "Task Management". With a virtual-8086 task too: taskswitch_v86.S.
  */
-#define COM1        0x3f8
+#define TITLE "task switch: "
+#include "guests/checks.inc"
+
 #define PIC_COMMAND 0x20
 #define PIC_DATA    0x21
 #define PIT_DATA    0x40
 #define PIT_COMMAND 0x43
-#define PM1_CONTROL 0x604
-#define SLEEP_S5    0x3400 /* SLP_EN, SLP_TYP 5 */
-
-#define CODE 0x08
-#define DATA 0x10
 
 /* Entries of the GDT. */
 #define TASK_MAIN    0x18
@@ -32,15 +29,9 @@
 #define TASK_ABSENT  0x80
 #define BEYOND       0xfff8
 
-#define VECTOR_DB     1
-#define VECTOR_DF     8
-#define VECTOR_TS     10
-#define VECTOR_GP     13
-#define VECTOR_PF     14
 #define VECTOR_TIMER  0x28
 #define VECTOR_TASK   0x30
 #define VECTOR_RETURN 0x31
-#define VECTORS       0x32
 
 #define TSS_LINK   0x00
 #define TSS_EIP    0x20
@@ -55,16 +46,11 @@
 #define EFLAGS_VM 0x20000
 
 /* Memory beyond the image. */
-#define STACKS    0x20000
 #define TABLES    0x30000 /* two page directories */
 #define WINDOW    0x400000
 #define ELSEWHERE 0x800000
 #define UNMAPPED  0xc00000
 
-/* Every check goes on; the first that fails is told by its line. Changes the flags only. */
-#define CHECK(a, b) cmpl b, a; je 9f; call note_failure; .long __LINE__; 9:
-#define CHECK_SET(bits, where) testl $(bits), where; jnz 9f; call note_failure; .long __LINE__; 9:
-#define CHECK_CLEAR(bits, where) testl $(bits), where; jz 9f; call note_failure; .long __LINE__; 9:
 #define CHECK_BUSY(task) CHECK_SET(0x200, gdt + task + 4)
 #define CHECK_FREE(task) CHECK_CLEAR(0x200, gdt + task + 4)
 #define CHECK_TASK(task) str task_register; CHECK(task_register, $task)
@@ -86,49 +72,13 @@
     .word \limit, \base
     .byte 0, \access, 0, 0
     .endm
-    .macro begin name
-    jmp 2f
-1:  .asciz "\name"
-2:  movl $1b, test_name
-    movl $0, failed_line
-    .endm
-    /* The IDT entry of a vector becomes a gate to a task, or to its usual handler again. */
+    /* The IDT entry of a vector becomes a gate to a task. */
     .macro task_gate vector, task, access=0x85
     movl $(\task << 16), idt + \vector * 8
     movl $(\access << 8), idt + \vector * 8 + 4
     .endm
-    .macro usual_gate vector
-    movl $(CODE << 16), %eax
-    movw $vectors + \vector * 16, %ax
-    movl %eax, idt + \vector * 8
-    movl $0x8e00, idt + \vector * 8 + 4
-    .endm
 
-    .code16
-    .text
-    .global start
-start:
-    cli
-    xorw %ax, %ax
-    movw %ax, %ds
-    lgdt gdt_pointer
-    movl %cr0, %eax
-    orb $1, %al
-    movl %eax, %cr0
-    ljmpl $CODE, $protected
-
-    .code32
-protected:
-    movw $DATA, %ax
-    movw %ax, %ds
-    movw %ax, %es
-    movw %ax, %ss
-    xorw %ax, %ax
-    movw %ax, %fs
-    movw %ax, %gs
-    movl $(STACKS + 0x1000), %esp
-    call fill_idt
-    lidt idt_pointer
+checks:
     movw $TASK_MAIN, %ax
     ltr %ax
 
@@ -351,14 +301,7 @@ protection_fault:
     CHECK_TASK(TASK_MAIN)
     call result
 
-    movl $end_text, %esi
-    call print
-    movw $PM1_CONTROL, %dx
-    movw $SLEEP_S5, %ax
-    outw %ax, %dx
-1:  cli
-    hlt
-    jmp 1b
+    jmp finish
 
     /* ---- The tasks ---- */
 task_jmp:
@@ -478,71 +421,6 @@ trap_entry:
 
     /* ---- What all share ---- */
 
-/* Its caller's next word is a line. */
-note_failure:
-    xchgl %eax, (%esp)
-    pushl %edx
-    movl (%eax), %edx
-    cmpl $0, failed_line
-    jne 1f
-    movl %edx, failed_line
-1:  addl $4, %eax
-    popl %edx
-    xchgl %eax, (%esp)
-    ret
-
-result:
-    pushal
-    movl $title_text, %esi
-    call print
-    movl test_name, %esi
-    call print
-    movl $ok_text, %esi
-    cmpl $0, failed_line
-    je 2f
-    movl failed_line, %eax
-    movl $failed_digits + 3, %edi
-    movl $10, %ecx
-1:  xorl %edx, %edx
-    divl %ecx
-    addb $'0', %dl
-    movb %dl, (%edi)
-    decl %edi
-    cmpl $failed_digits, %edi
-    jae 1b
-    movl $failed_text, %esi
-2:  call print
-    popal
-    ret
-
-/* ESI: a text that ends in a zero. */
-print:
-    lodsb
-    testb %al, %al
-    jz 2f
-    movb %al, %ah
-    movw $(COM1 + 5), %dx
-1:  inb %dx, %al
-    testb $0x20, %al
-    jz 1b
-    movb %ah, %al
-    movw $COM1, %dx
-    outb %al, %dx
-    jmp print
-2:  ret
-
-fill_idt:
-    movl $vectors, %eax
-    movl $idt, %edi
-    movl $32, %ecx
-1:  movw %ax, (%edi)
-    movw $CODE, 2(%edi)
-    movl $0x8e00, 4(%edi)
-    addl $16, %eax
-    addl $8, %edi
-    loop 1b
-    ret
-
 /* Channel 0, mode 0, through the 8259. */
 start_timer:
     movb $0x11, %al
@@ -585,58 +463,6 @@ start_paging:
     jmp 1f
 1:  ret
 
-/* An exception that no task takes: remember it and go on at `resume`. */
-    .balign 16
-vectors:
-    .set number, 0
-    .rept 32
-    .balign 16
-    .if number != 8 && (number < 10 || number > 14) && number != 17
-    pushl $0
-    .endif
-    pushl $number
-    jmp exception
-    .set number, number + 1
-    .endr
-
-exception:
-    popl vector
-    popl error_code
-    pushl (%esp)
-    popl saved_eip
-    cmpl $0, resume
-    je 1f
-    pushl resume
-    popl (%esp)
-    movl $0, resume
-    iret
-1:  movl $unexpected_text, %esi
-    call print
-    movl $-1, failed_line
-    movl vector, %eax
-    imull $1000, %eax
-    movl %eax, failed_line
-    call result
-2:  cli
-    movw $PM1_CONTROL, %dx
-    movw $SLEEP_S5, %ax
-    outw %ax, %dx
-    hlt
-    jmp 2b
-
-title_text:
-    .asciz "task switch: "
-ok_text:
-    .asciz " ok\r\n"
-failed_text:
-    .ascii " FAILED, line "
-failed_digits:
-    .asciz "0000\r\n"
-unexpected_text:
-    .asciz "an exception that nobody waits for; its number stands for the line\r\n"
-end_text:
-    .asciz "task switch: all done\r\n"
-
     .balign 8
 gdt:
     .quad 0
@@ -663,13 +489,6 @@ ldt:
     .byte 0, 0x93, 0x40, 0
 local_value:
     .long 0x600df00d
-gdt_pointer:
-    .word gdt_end - gdt - 1
-    .long gdt
-idt_pointer:
-    .word VECTORS * 8 - 1
-    .long idt
-
     tss tss_main, 0
     tss tss_jmp, task_jmp
     tss tss_call, task_call
@@ -685,21 +504,8 @@ tss_narrow:
     .word 0, 0, 0, 0x1234, 0x7000, 0, 0, 0
     .word DATA, CODE, DATA, DATA, 0
 
-    .balign 8
-idt:
-    .skip VECTORS * 8
-    .macro variable name
-\name:
-    .long 0
-    .endm
-    variable test_name
-    variable failed_line
     variable task_register
     variable saved_esp
-    variable resume
-    variable vector
-    variable error_code
-    variable saved_eip
     variable jumps
     variable calls
     variable events

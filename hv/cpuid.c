@@ -199,7 +199,7 @@ static struct cpuid_result leaf_extended_state(const struct cpuid_row *row, uint
 #define KVM_FEATURE_CLOCKSOURCE_STABLE BIT(24)
 #define KVM_FEATURES_OFFERED           (KVM_FEATURE_NOP_IO_DELAY | KVM_FEATURE_CLOCKSOURCE2 | KVM_FEATURE_CLOCKSOURCE_STABLE)
 
-static struct cpuid_result leaf_hypervisor(uint32_t leaf)
+static __attribute__((noinline)) struct cpuid_result leaf_hypervisor(uint32_t leaf)
 {
     switch (leaf) {
     case CPUID_SIGNATURE:
@@ -212,60 +212,69 @@ static struct cpuid_result leaf_hypervisor(uint32_t leaf)
     }
 }
 
-/* What depends on the vCPU, over the constant part. */
-static void fill_dynamic(struct vcpu *vcpu, uint32_t leaf, struct cpuid_result *result)
+/* Leaf 1: ids, CR4.OSXSAVE, and a disabled local APIC is not there. Intel SDM vol. 3, "Enabling or Disabling the Local APIC". */
+static struct cpuid_result leaf_features(struct vcpu *vcpu, struct cpuid_result result)
+{
+    uint32_t count = vcpu->guest->vcpu_count;
+    uint64_t apic_base;
+
+    result.ebx |= (uint32_t)vcpu->number << 24 | count << 16;
+    if (count > 1)
+        result.edx |= (uint32_t)BIT(28);
+    if ((vcpu_read(vcpu, VCPU_CR4) & BIT(18)) != 0)
+        result.ecx |= (uint32_t)BIT(27);
+    if (vcpu->irq->msr_read(vcpu, 0x1b, &apic_base) == 0 && (apic_base & BIT(11)) == 0)
+        result.edx &= ~(uint32_t)BIT(9);
+    return result;
+}
+
+static struct cpuid_result leaf_caches(const struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf)
+{
+    struct cpuid_result result = filtered(find_row(leaf), subleaf);
+
+    if ((result.eax & 0x1f) != 0)
+        result.eax |= (vcpu->guest->vcpu_count - 1) << 26;
+    return result;
+}
+
+/* Leaves, by their low five bits, whose answer is not just the kept one: it depends on the subleaf or the vCPU. */
+#define LEAVES_DYNAMIC (BIT(0x1) | BIT(0x4) | BIT(0x7) | BIT(0x8) | BIT(0xb) | BIT(0xd) | BIT(0x1f))
+
+static __attribute__((noinline)) struct cpuid_result leaf_dynamic(struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf,
+                                                                  struct cpuid_result result)
 {
     uint32_t count = vcpu->guest->vcpu_count;
 
     switch (leaf) {
-    case 1:
-        result->ebx |= (uint32_t)vcpu->number << 24 | count << 16;
-        if (count > 1)
-            result->edx |= (uint32_t)BIT(28);
-        if ((vcpu_read(vcpu, VCPU_CR4) & BIT(18)) != 0)
-            result->ecx |= (uint32_t)BIT(27); /* OSXSAVE */
-        uint64_t apic_base;
-        if (vcpu->irq->msr_read(vcpu, 0x1b, &apic_base) == 0 && (apic_base & BIT(11)) == 0)
-            result->edx &= ~(uint32_t)BIT(9); /* a disabled local APIC is not there. Intel SDM vol. 3, "Enabling or Disabling the Local APIC" */
-        break;
+    case 0x1: return leaf_features(vcpu, result);
+    case 0x4: return leaf_caches(vcpu, leaf, subleaf);
+    case 0x7: return subleaf == 0 ? result : (struct cpuid_result){0, 0, 0, 0};
+    case 0xb:
+    case 0x1f: return leaf_topology(vcpu, subleaf);
+    case 0xd: return leaf_extended_state(find_row(leaf), subleaf);
     case 0x80000001:
         if (count > 1 && vendor_is_amd)
-            result->ecx |= (uint32_t)BIT(1); /* CMP_LEGACY: cores, no threads */
-        break;
+            result.ecx |= (uint32_t)BIT(1); /* CMP_LEGACY: cores, no threads */
+        return result;
     case 0x80000008:
         if (vendor_is_amd)
-            result->ecx |= count - 1;
-        break;
-    default: break;
+            result.ecx |= count - 1;
+        return result;
+    default: return result;
     }
 }
 
 struct cpuid_result cpuid_policy(struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf)
 {
-    struct cpuid_result result = {0, 0, 0, 0};
     uint32_t index = leaf & ~EXTENDED;
+    const struct cpuid_result *block = (leaf & EXTENDED) != 0 ? extended : basic;
 
-    if ((leaf & ~0xffu) == CPUID_SIGNATURE || (leaf & ~0xffu) == KVM_SIGNATURE)
-        return leaf_hypervisor(leaf);
     /* Beyond the last leaf: AMD reads zero, Intel the last basic leaf, which is zero here as well. */
-    if (index >= LEAVES_MAX || leaf > ((leaf & EXTENDED) != 0 ? extended[0].eax : basic[0].eax))
-        return result;
-    switch (leaf) {
-    case 0x4:
-        result = filtered(find_row(leaf), subleaf);
-        if ((result.eax & 0x1f) != 0)
-            result.eax |= (vcpu->guest->vcpu_count - 1) << 26;
-        return result;
-    case 0xb:
-    case 0x1f: return leaf_topology(vcpu, subleaf);
-    case 0xd: return leaf_extended_state(find_row(leaf), subleaf);
-    case 0x7:
-        if (subleaf != 0)
-            return result;
-        break;
-    default: break;
-    }
-    result = (leaf & EXTENDED) != 0 ? extended[index] : basic[index];
-    fill_dynamic(vcpu, leaf, &result);
-    return result;
+    if (index >= LEAVES_MAX)
+        return leaf_hypervisor(leaf);
+    if (leaf > block[0].eax)
+        return (struct cpuid_result){0, 0, 0, 0};
+    if ((LEAVES_DYNAMIC >> index & 1) != 0)
+        return leaf_dynamic(vcpu, leaf, subleaf, block[index]);
+    return block[index];
 }

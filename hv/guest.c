@@ -330,9 +330,10 @@ static void print_trace(struct vcpu *vcpu)
 
     log_error("  the last %u exits, oldest first:", count);
     for (uint32_t i = vcpu->trace_next - count; i != vcpu->trace_next; i++) {
-        const struct exit_trace *trace = &vcpu->trace[i % EXIT_TRACE_SIZE];
-        log_error("    %s (reason 0x%lx, detail 0x%lx, rip 0x%lx)", exit_name((enum exit_kind)trace->kind), trace->reason,
-                  trace->detail, trace->rip);
+        const struct vmexit *exit = &vcpu->trace[i % EXIT_TRACE_SIZE];
+        /* Of the detail the first word: port, address, register. */
+        log_error("    %s (reason 0x%lx, detail 0x%lx, rip 0x%lx)", exit_name(exit->kind), exit->reason,
+                  exit->memory.address, exit->rip);
     }
 }
 

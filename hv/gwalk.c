@@ -43,9 +43,11 @@
 #define FAULT_RESERVED BIT(3)
 #define FAULT_FETCH    BIT(4)
 
-/* "PAE Paging": bits of a PDPTE that must be clear whatever the width of an address, and bits 62-52 of the entries
- * below. */
-#define PAE_POINTER_RESERVED UINT64_C(0xfff00000000001e6)
+/*
+ * "PAE Paging": bits of a PDPTE that must be clear whatever the width of an address, and bits 62-52 of the entries
+ * below. Bit 5 of a PDPTE is reserved too, but QEMU's TCG marks the entry accessed there.
+ */
+#define PAE_POINTER_RESERVED UINT64_C(0xfff00000000001c6)
 #define PAE_ENTRY_RESERVED   UINT64_C(0x7ff0000000000000)
 /* Address bits of a 4 MiB page beyond 32, in bits 13-20 of its entry: as far as physical addresses reach ("PSE-36"). */
 #define PSE_ADDRESS_BITS_MAX 40u
@@ -227,7 +229,7 @@ int gwalk_translate(struct vcpu *vcpu, gva_t address, unsigned access, gpa_t *re
     if (walk.long_mode) {
         levels = (walk.cr4 & CR4_LA57) != 0 ? 5 : 4;
     } else {
-        walk.address = address = (uint32_t)address;
+        walk.address = (uint32_t)address;
         table = walk.wide ? cr3 & UINT64_C(0xffffffe0) : cr3 & UINT64_C(0xfffff000);
         levels = walk.wide ? 3 : 2;
     }

@@ -185,7 +185,7 @@ static enum mmio_result emulate_plain(const struct emulation *work)
     struct vcpu *vcpu = work->vcpu;
     struct alu_step step = {.rflags = vcpu_read(vcpu, VCPU_RFLAGS)};
     uint64_t rflags = step.rflags;
-    struct place place;
+    struct place place = {.walked = false};
     int error;
 
     if (memory == NULL)
@@ -218,7 +218,7 @@ static enum mmio_result emulate_pair(const struct emulation *work)
 {
     struct vcpu *vcpu = work->vcpu;
     uint64_t memory = 0, rflags = vcpu_read(vcpu, VCPU_RFLAGS);
-    struct place place;
+    struct place place = {.walked = false};
     int error;
 
     if (work->instruction.operand_size == 8)
@@ -256,7 +256,7 @@ static unsigned stack_size(struct vcpu *vcpu)
 /* The stack's page is looked at before the operand is read: a device must not notice that twice. */
 static int push(const struct emulation *work, uint64_t rsp, unsigned size)
 {
-    struct place place;
+    struct place place = {.walked = false};
     uint64_t value;
     gva_t linear;
     int error = operand_linear(work->vcpu, SEGMENT_SS, rsp, size, true, &linear);
@@ -272,7 +272,7 @@ static int push(const struct emulation *work, uint64_t rsp, unsigned size)
 
 static int pop(const struct emulation *work, uint64_t rsp, unsigned size)
 {
-    struct place place;
+    struct place place = {.walked = false};
     uint64_t value;
     gva_t linear;
     int error = operand_linear(work->vcpu, SEGMENT_SS, rsp, size, false, &linear);
@@ -317,7 +317,7 @@ static enum mmio_result emulate_segment(const struct emulation *work)
     enum segment segment = (enum segment)(store ? instruction->source.number : instruction->destination.number);
     enum vcpu_mode mode = vcpu_mode(vcpu);
     struct segment_register reg;
-    struct place place;
+    struct place place = {.walked = false};
     uint64_t selector = 0;
     int error;
 
@@ -341,13 +341,9 @@ static enum mmio_result emulate_segment(const struct emulation *work)
 enum mmio_result mmio_emulate(struct vcpu *vcpu, const struct vmexit *exit, uint8_t *length)
 {
     gpa_t address = exit->memory.address;
-    struct emulation work;
+    struct emulation work = {.vcpu = vcpu, .exit = exit, .where = "device memory", .address = address};
     enum mmio_result result;
 
-    work.vcpu = vcpu;
-    work.exit = exit;
-    work.where = "device memory";
-    work.address = address;
     /* No instruction did it: the interrupt table, the task state or the stack is where no memory is. */
     if (vcpu->events.interrupted.type != EVENT_NONE) {
         guest_crash(vcpu, "the delivery of vector %u reached device memory at 0x%lx", vcpu->events.interrupted.vector,
@@ -376,14 +372,9 @@ enum mmio_result mmio_emulate(struct vcpu *vcpu, const struct vmexit *exit, uint
 
 enum mmio_result pio_string_emulate(struct vcpu *vcpu, const struct vmexit *exit, uint8_t *length)
 {
-    struct emulation work;
-    enum mmio_result result;
+    struct emulation work = {.vcpu = vcpu, .exit = exit, .where = "port", .address = exit->io.port};
+    enum mmio_result result = fetch_instruction(&work);
 
-    work.vcpu = vcpu;
-    work.exit = exit;
-    work.where = "port";
-    work.address = exit->io.port;
-    result = fetch_instruction(&work);
     if (result != MMIO_DONE)
         return result;
     *length = work.instruction.length;

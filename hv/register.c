@@ -6,6 +6,7 @@
 #include "hv/decode.h"
 #include "hv/error.h"
 #include "hv/exit.h"
+#include "hv/guest.h"
 #include "hv/gwalk.h"
 #include "hv/vcpu.h"
 
@@ -108,9 +109,11 @@ int vcpu_fetch(struct vcpu *vcpu, uint8_t *bytes, unsigned *available, enum deco
  */
 static const uint8_t exit_operations[EXIT_KIND_COUNT] = {
     [EXIT_CPUID] = OPERATION_CPUID,     [EXIT_HLT] = OPERATION_HLT,       [EXIT_MSR_READ] = OPERATION_RDMSR,
-    [EXIT_MSR_WRITE] = OPERATION_WRMSR, [EXIT_XSETBV] = OPERATION_XSETBV, [EXIT_INVD] = OPERATION_INVD,
-    [EXIT_WBINVD] = OPERATION_WBINVD,
+    [EXIT_MSR_WRITE] = OPERATION_WRMSR, [EXIT_XSETBV] = OPERATION_XSETBV,
 };
+
+/* A guest that changes its instructions under our hands is tried again; one whose instruction never is what its exit says is not. */
+#define LENGTH_TRIES_MAX 1000u
 
 static __attribute__((noinline)) unsigned decode_length(struct vcpu *vcpu, enum operation operation)
 {
@@ -141,7 +144,7 @@ static __attribute__((noinline)) unsigned fetch_length(struct vcpu *vcpu, enum e
 }
 
 /* A trap behind the instruction. Intel SDM vol. 3, "Single-Step Exception Condition". */
-static __attribute__((noinline)) void raise_single_step(struct vcpu *vcpu)
+void vcpu_raise_single_step(struct vcpu *vcpu)
 {
     vcpu_write(vcpu, VCPU_DR6, vcpu_read(vcpu, VCPU_DR6) | DR6_BS);
     event_raise(vcpu, VECTOR_DB);
@@ -153,9 +156,14 @@ void vcpu_advance(struct vcpu *vcpu, const struct vmexit *exit)
 
     /* The bytes are another instruction by now, or cannot be fetched: that is what happens next, and nothing has been
      * stepped over. */
-    if (length == 0)
+    if (length == 0) {
+        if (++vcpu->length_tries > LENGTH_TRIES_MAX)
+            guest_crash(vcpu, "the instruction at 0x%lx is not the one that its exit names (reason 0x%lx)",
+                        vcpu_read(vcpu, VCPU_RIP), exit->reason);
         return;
-    uint64_t from = vcpu_read(vcpu, VCPU_RIP), rip = from + length;
+    }
+    vcpu->length_tries = 0;
+    uint64_t from = exit->rip, rip = from + length;
     if (rip > UINT32_MAX && from <= UINT32_MAX && vcpu_mode(vcpu) != MODE_LONG_64)
         rip = (uint32_t)rip;
     uint64_t rflags = virt->advance(vcpu, rip);
@@ -164,5 +172,5 @@ void vcpu_advance(struct vcpu *vcpu, const struct vmexit *exit)
     if ((rflags & RFLAGS_RF) != 0)
         vcpu_write(vcpu, VCPU_RFLAGS, rflags & ~RFLAGS_RF);
     if ((rflags & RFLAGS_TF) != 0)
-        raise_single_step(vcpu);
+        vcpu_raise_single_step(vcpu);
 }

@@ -15,6 +15,7 @@
 /* One exit's work, so that requests and timers are never kept waiting for long. */
 #define ITERATIONS_MAX 256u
 
+#define RFLAGS_TF BIT(8)
 #define RFLAGS_DF BIT(10)
 
 struct string_work {
@@ -236,6 +237,11 @@ enum mmio_result string_emulate(struct vcpu *vcpu, const struct instruction *ins
         vcpu_set_gpr_part(vcpu, GPR_RCX, instruction->address_size, false, count - 1);
         if (count == 1 || comparison_ends(&work))
             return MMIO_DONE;
+        /* With TF set there is a trap behind each iteration. Intel SDM vol. 2, "REP/REPE/REPZ/REPNE/REPNZ". */
+        if ((vcpu_read(vcpu, VCPU_RFLAGS) & RFLAGS_TF) != 0) {
+            vcpu_raise_single_step(vcpu);
+            return MMIO_PARTLY;
+        }
         if (!advance_device(&work))
             return MMIO_PARTLY;
     }

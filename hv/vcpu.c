@@ -88,23 +88,18 @@ static void vcpu_wait(struct vcpu *vcpu)
     vcpu_request(vcpu, REQUEST_TIMERS);
 }
 
-static void vcpu_trace(struct vcpu *vcpu, const struct vmexit *exit)
+/* Mostly there is no event, no window is open and the TPR holds nothing back: then event_deliver would change nothing. */
+static inline bool has_events(struct vcpu *vcpu)
 {
-    uint64_t rip = vcpu_read(vcpu, VCPU_RIP);
-    struct exit_trace *trace = &vcpu->trace[vcpu->trace_next++ % EXIT_TRACE_SIZE];
+    const struct event_state *events = &vcpu->events;
 
-    trace->rip = rip;
-    trace->kind = (uint8_t)exit->kind;
-    trace->reason = exit->reason;
-    /* The first word of what the kind carries: port, address, register. */
-    trace->detail = exit->memory.address;
-    vcpu->exits[exit->kind]++;
+    return (events->exception.type | events->interrupted.type | vcpu->pending_nmis) != 0 ||
+           (events->nmi_window | events->interrupt_window | events->tpr_threshold | vcpu->tpr >> 4) != 0 ||
+           vcpu->irq->pending(vcpu) != IRQ_NONE;
 }
 
 void vcpu_run(struct vcpu *vcpu)
 {
-    struct vmexit exit;
-
     /* What was asked before a stop went with it. */
     vcpu_request(vcpu, vcpu->number == 0 ? REQUEST_TIMERS | REQUEST_CONSOLE : REQUEST_TIMERS);
     for (;;) {
@@ -114,14 +109,16 @@ void vcpu_run(struct vcpu *vcpu)
             vcpu_wait(vcpu);
             continue;
         }
-        event_deliver(vcpu);
-        virt->run(vcpu, &exit);
-        vcpu_trace(vcpu, &exit);
-        switch (exit_handle(vcpu, &exit)) {
+        if (has_events(vcpu))
+            event_deliver(vcpu);
+        struct vmexit *exit = &vcpu->trace[vcpu->trace_next++ % EXIT_TRACE_SIZE];
+        virt->run(vcpu, exit);
+        vcpu->exits[exit->kind]++;
+        switch (exit_handle(vcpu, exit)) {
         case RESUME: break;
-        case RESUME_AFTER: vcpu_advance(vcpu, &exit); break;
+        case RESUME_AFTER: vcpu_advance(vcpu, exit); break;
         case BLOCK:
-            vcpu_advance(vcpu, &exit);
+            vcpu_advance(vcpu, exit);
             vcpu->run_state = VCPU_HALTED;
             break;
         }

@@ -33,14 +33,8 @@ enum vcpu_run_state {
     VCPU_WAIT_FOR_STARTUP,
 };
 
-/* The last exits, for messages. */
+/* The last exits are kept, for messages. */
 #define EXIT_TRACE_SIZE 32u
-struct exit_trace {
-    uint64_t rip;
-    uint64_t reason;
-    uint64_t detail;
-    uint8_t kind;
-};
 
 /* Memory type registers, kept as the guest wrote them. */
 struct vcpu_mtrrs {
@@ -66,13 +60,14 @@ struct vcpu {
     struct event_state events;
     uint64_t pending_nmis; /* 0 to 2: one delivered late, one held, as hardware latches one behind a running one */
     uint64_t guest_xcr0;
+    uint32_t length_tries; /* exits in a row whose instruction was not found; see vcpu_advance */
     bool halted_for_good; /* the line about CLI; HLT has been written */
     struct vcpu_mtrrs mtrrs;
     struct paravirt_clock paravirt_clock;
     struct timer *timers[VCPU_TIMERS_MAX];
     uint32_t timer_count;
     uint64_t exits[EXIT_KIND_COUNT];
-    struct exit_trace trace[EXIT_TRACE_SIZE];
+    struct vmexit trace[EXIT_TRACE_SIZE];
     uint32_t trace_next;
 };
 
@@ -100,6 +95,9 @@ void vcpu_advance(struct vcpu *vcpu, const struct vmexit *exit);
  * raised already; E_NOENT: the code is not in RAM; E_BUSY: enter again.
  */
 int vcpu_fetch(struct vcpu *vcpu, uint8_t *bytes, unsigned *available, enum decode_mode *mode);
+
+/* The trap of a step with RFLAGS.TF set: #DB with DR6.BS. */
+void vcpu_raise_single_step(struct vcpu *vcpu);
 
 static inline uint64_t vcpu_read(struct vcpu *vcpu, enum vcpu_register reg)
 {

@@ -210,6 +210,7 @@ struct exit_entry_failure {
 struct vmexit {
     enum exit_kind kind;
     uint8_t length;
+    uint64_t rip;    /* of the instruction that exited */
     uint64_t reason; /* the hardware's exit number, for the trace and for messages */
     union {
         struct exit_io io;

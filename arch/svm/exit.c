@@ -122,6 +122,7 @@ static void decode_exit(struct svm_vcpu *svm, struct vmexit *exit)
     const struct vmcb *vmcb = svm->vmcb;
     uint64_t code = vmcb->exit_code;
 
+    exit->rip = vmcb->rip;
     exit->reason = code;
     exit->length = 0;
     if (svm_has_next_rip)
@@ -179,6 +180,7 @@ static __attribute__((noinline)) void entry_refused(struct vcpu *vcpu, struct sv
     svm->vmcb->event_injection = 0;
     *exit = (struct vmexit){
         .kind = EXIT_ENTRY_FAILURE,
+        .rip = svm->vmcb->rip,
         .reason = svm->vmcb->exit_code,
         .entry_failure = {"VMRUN ends with VMEXIT_INVALID", &svm->refused},
     };
@@ -199,6 +201,7 @@ void svm_run(struct vcpu *vcpu, struct vmexit *exit)
     }
     if (svm_enter(vcpu->gpr, svm->vmcb_address, svm->host_address, &vcpu->requests) != 0) {
         exit->kind = EXIT_NONE;
+        exit->rip = vmcb->rip;
         exit->reason = 0;
         exit->length = 0;
         /* What was to be delivered has to wait as if its delivery had been interrupted. */

@@ -72,6 +72,14 @@ static void svm_write(struct vcpu *vcpu, enum vcpu_register reg, uint64_t value)
 
     if (reg == VCPU_EFER)
         value |= EFER_SVME; /* VMRUN wants SVME set. APM vol. 2, "Canonicalization and Consistency Checks" */
+    /* A TF of ours (see svm_window) stays, whatever hv makes of the guest's flags. */
+    if (reg == VCPU_RFLAGS && svm->step) {
+        svm->step_guest_tf = (value & RFLAGS_TF) != 0;
+        value |= RFLAGS_TF;
+    }
+    /* VMRUN loads CR2 from the VMCB, but not on every emulator; until then nothing else here writes it. */
+    if (reg == VCPU_CR2)
+        cr2_write(value);
     *vmcb_register(svm->vmcb, reg) = value;
     if ((BIT(reg) & FLUSHING) != 0)
         svm->flush = true;
@@ -97,8 +105,13 @@ static void svm_read_segment(struct vcpu *vcpu, enum segment segment, struct seg
     value->base = in->base;
     value->limit = in->limit;
     value->selector = in->selector;
+    uint32_t level = svm_of(vcpu)->vmcb->cpl;
     uint32_t packed = in->attributes, unusable = (packed & SEGMENT_P) != 0 ? 0 : (uint32_t)SEGMENT_UNUSABLE;
     value->attributes = (packed & 0xff) | (packed & 0xf00) << 4 | unusable;
+    /* The privilege level has a field of its own; after SYSRET it need not be SS's DPL. APM vol. 2, "VMCB State Save
+     * Area". */
+    if (segment == SEGMENT_SS)
+        value->attributes = (value->attributes & ~(3u << SEGMENT_DPL_SHIFT)) | level << SEGMENT_DPL_SHIFT;
 }
 
 static void svm_write_segment(struct vcpu *vcpu, enum segment segment, const struct segment_register *value)
@@ -212,8 +225,8 @@ static uint64_t svm_advance(struct vcpu *vcpu, uint64_t rip)
 }
 
 /*
- * An interrupt window is a virtual interrupt of the highest priority that is intercepted when it would be taken. An NMI window is the
- * single step behind the IRET that ends the mask, or behind a shadow.
+ * An interrupt window is a virtual interrupt of the highest priority that is intercepted when it would be taken. An NMI
+ * window is the single step behind the IRET that ends the mask, or behind a shadow.
  */
 static void svm_window(struct vcpu *vcpu, enum virt_window window, bool on)
 {
@@ -237,8 +250,8 @@ static void svm_window(struct vcpu *vcpu, enum virt_window window, bool on)
 }
 
 /*
- * V_IRQ could watch the TPR as well, but processors and emulators differ on equal priorities; an intercepted MOV to CR8, only
- * while something waits behind the TPR, is exact.
+ * V_IRQ could watch the TPR as well, but processors and emulators differ on equal priorities; an intercepted MOV to
+ * CR8, only while something waits behind the TPR, is exact.
  */
 static void svm_tpr_threshold(struct vcpu *vcpu, unsigned priority_class)
 {
@@ -259,8 +272,8 @@ static void svm_dump(struct vcpu *vcpu)
 {
     const struct vmcb *vmcb = svm_of(vcpu)->vmcb;
 
-    log_info("  VMCB: exit 0x%lx info 0x%lx 0x%lx, delivering 0x%lx, injecting 0x%lx", vmcb->exit_code, vmcb->exit_info1,
-             vmcb->exit_info2, vmcb->exit_interrupt_info, vmcb->event_injection);
+    log_info("  VMCB: exit 0x%lx info 0x%lx 0x%lx, delivering 0x%lx, injecting 0x%lx", vmcb->exit_code,
+             vmcb->exit_info1, vmcb->exit_info2, vmcb->exit_interrupt_info, vmcb->event_injection);
 }
 
 const struct virt_ops svm_ops = {

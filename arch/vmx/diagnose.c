@@ -33,6 +33,42 @@ static const char *diagnose_feature_control(uint64_t value)
     return "the firmware has locked VT-x off (IA32_FEATURE_CONTROL); enable it in the firmware's set-up";
 }
 
+uint64_t vmx_feature_control(const struct vmx_facts *facts)
+{
+    uint64_t on = FEATURE_CONTROL_OUTSIDE_SMX | (facts->is_smx ? FEATURE_CONTROL_INSIDE_SMX : 0);
+
+    if (!facts->feature_control_readable || (facts->feature_control & FEATURE_CONTROL_LOCKED))
+        return 0;
+    return facts->feature_control | on | FEATURE_CONTROL_LOCKED;
+}
+
+/* SDM vol. 4, "IA32_ARCH_CAPABILITIES": IF_PSCHANGE_MC_NO. */
+#define CAPABILITY_NO_MULTIHIT BIT(6)
+
+/*
+ * Intel names the Core and Xeon families as affected, up to those that say they are not; of family 6 the Atom cores and
+ * Xeon Phi never were. So all others that do not say so count as affected: a list of them would miss some.
+ */
+static const uint8_t unaffected_models[] = {
+    0x1c, 0x26, 0x27, 0x35, 0x36,             /* Bonnell, Saltwell */
+    0x37, 0x4a, 0x4c, 0x4d, 0x5a, 0x5d, 0x75, /* Silvermont, Airmont */
+    0x57, 0x85,                               /* Xeon Phi */
+    0x5c, 0x5f, 0x7a,                         /* Goldmont, Goldmont Plus */
+};
+
+bool vmx_has_multihit(bool is_intel, uint32_t signature, uint64_t capabilities)
+{
+    uint32_t family = signature >> 8 & 0xf, model = (signature >> 4 & 0xf) | (signature >> 12 & 0xf0);
+
+    if (!is_intel || family != 6 || (capabilities & CAPABILITY_NO_MULTIHIT) != 0)
+        return false;
+    for (size_t i = 0; i < ARRAY_SIZE(unaffected_models); i++) {
+        if (unaffected_models[i] == model)
+            return false;
+    }
+    return true;
+}
+
 const char *vmx_diagnose(const struct vmx_facts *facts)
 {
     if (!facts->is_vmx)

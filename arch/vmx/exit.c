@@ -297,7 +297,7 @@ static RARE void entry_refused(struct vcpu *vcpu, struct vmexit *exit, int failu
     uint64_t error = failure == 2 ? vmcs_read(VMCS_INSTRUCTION_ERROR) : 0;
     const char *text = error < ARRAY_SIZE(instruction_errors) ? instruction_errors[error] : NULL;
 
-    *exit = (struct vmexit){.kind = EXIT_NONE};
+    *exit = (struct vmexit){.kind = EXIT_NONE, .rip = vmcs_read(VMCS_GUEST_RIP)};
     vmx->host_rsp = 0; /* enter.S must look again whether to launch */
     if (vmx->kicked) {
         return_injected(vcpu, vmx);
@@ -324,6 +324,7 @@ static RARE void guest_state_refused(struct vcpu *vcpu, struct vmexit *exit)
     struct vmx_vcpu *vmx = vmx_of(vcpu);
     uint64_t qualification = vmcs_read(VMCS_EXIT_QUALIFICATION);
 
+    vmx->host_rsp = 0; /* as in entry_refused */
     exit->kind = EXIT_ENTRY_FAILURE;
     exit->length = 0;
     exit->entry_failure = (struct exit_entry_failure){vmx->failure, NULL};
@@ -420,7 +421,7 @@ static inline int enter(struct vcpu **vcpu)
 static RARE void not_entered(struct vcpu *vcpu, struct vmexit *exit)
 {
     return_injected(vcpu, vmx_of(vcpu));
-    *exit = (struct vmexit){.kind = EXIT_NONE};
+    *exit = (struct vmexit){.kind = EXIT_NONE, .rip = vmcs_read(VMCS_GUEST_RIP)};
 }
 
 void vmx_run(struct vcpu *vcpu, struct vmexit *exit)
@@ -443,6 +444,7 @@ void vmx_run(struct vcpu *vcpu, struct vmexit *exit)
         return;
     }
     uint64_t reason = exit->reason = vmcs_read(VMCS_EXIT_REASON);
+    exit->rip = vmcs_read(VMCS_GUEST_RIP);
     if (reason & REASON_ENTRY_FAILED) {
         guest_state_refused(vcpu, exit);
         return;

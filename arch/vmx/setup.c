@@ -20,12 +20,12 @@
 #define BASIC_TRUE_CONTROLS BIT(55)
 #define MISC_TIMER_SHIFT    0x1fu
 #define CPUID_1_ECX_VMX     BIT(5)
+#define CPUID_1_ECX_SMX     BIT(6)
+#define CPUID_0_EBX_INTEL   0x756e6547u /* "Genu" */
+#define CPUID_7_EDX_ARCH    BIT(29)     /* IA32_ARCH_CAPABILITIES */
 
 #define EPT_2M_PAGES BIT(16)
 #define EPT_1G_PAGES BIT(17)
-
-#define FEATURE_CONTROL_LOCKED      BIT(0)
-#define FEATURE_CONTROL_OUTSIDE_SMX BIT(2)
 
 /* The bits of CR4 that a guest changes without an exit. All others exit, so that hv judges them by what CPUID shows to
  * the guest. */
@@ -37,28 +37,47 @@ CPU_LOCAL struct vmx_cpu vmx_cpu;
 
 /* ---- What the processor offers ---- */
 
+/* Each of these registers exists only when the one before says so. */
+static void read_capabilities(struct vmx_facts *facts)
+{
+    facts->basic = msr_read(MSR_VMX_BASIC);
+    if ((msr_read(MSR_VMX_PRIMARY) >> 32 & PRIMARY_SECONDARY) != 0)
+        facts->secondary = msr_read(MSR_VMX_SECONDARY);
+    if ((facts->secondary >> 32 & (SECONDARY_EPT | SECONDARY_VPID)) != 0)
+        facts->ept_vpid = msr_read(MSR_VMX_EPT_VPID);
+}
+
 static struct vmx_facts read_facts(void)
 {
-    struct vmx_facts facts = {.is_vmx = (machine_cpuid(1, 0).ecx & CPUID_1_ECX_VMX) != 0};
+    uint32_t features = machine_cpuid(1, 0).ecx;
+    struct vmx_facts facts = {.is_vmx = (features & CPUID_1_ECX_VMX) != 0, .is_smx = (features & CPUID_1_ECX_SMX) != 0};
 
     if (!facts.is_vmx)
         return facts;
     facts.feature_control_readable = msr_read_safe(MSR_FEATURE_CONTROL, &facts.feature_control) == 0;
-    /* Each of these exists only when the one before says so. */
-    facts.basic = msr_read(MSR_VMX_BASIC);
-    if ((msr_read(MSR_VMX_PRIMARY) >> 32 & PRIMARY_SECONDARY) != 0)
-        facts.secondary = msr_read(MSR_VMX_SECONDARY);
-    if ((facts.secondary >> 32 & (SECONDARY_EPT | SECONDARY_VPID)) != 0)
-        facts.ept_vpid = msr_read(MSR_VMX_EPT_VPID);
+    read_capabilities(&facts);
     return facts;
 }
 
-/* Asked before virtualization is on, of a processor that may have no EPT: from the facts. SDM vol. 3, appendix A.10
- * "VPID and EPT Capabilities". */
+static bool has_multihit(void)
+{
+    struct cpuid_result first = machine_cpuid(0, 0);
+    bool tells = first.eax >= 7 && (machine_cpuid(7, 0).edx & CPUID_7_EDX_ARCH) != 0;
+
+    return vmx_has_multihit(first.ebx == CPUID_0_EBX_INTEL, machine_cpuid(1, 0).eax,
+                            tells ? msr_read(MSR_ARCH_CAPABILITIES) : 0);
+}
+
+/* Asked of a processor that may have no EPT, before faults can be caught. SDM vol. 3, appendix A.10 "VPID and EPT
+ * Capabilities". */
 uint64_t vmx_stage2_largest(void)
 {
-    uint64_t capability = read_facts().ept_vpid;
+    struct vmx_facts facts = {0};
 
+    read_capabilities(&facts);
+    uint64_t capability = facts.ept_vpid;
+    if (has_multihit())
+        return PAGE_SIZE_4K;
     if ((capability & EPT_1G_PAGES) != 0)
         return PAGE_SIZE_1G;
     return (capability & EPT_2M_PAGES) != 0 ? PAGE_SIZE_2M : PAGE_SIZE_4K;
@@ -204,6 +223,16 @@ static int vmx_on(void)
     return failed ? E_BUSY : 0;
 }
 
+/* Once, by the first CPU that gets a guest: they come here one by one. */
+static void tell_multihit(void)
+{
+    static bool told;
+
+    if (!told && has_multihit())
+        log_info("VT-x: this processor has the iTLB multihit fault: guest memory is mapped in pages of 4 KiB");
+    told = true;
+}
+
 int vmx_cpu_enable(void)
 {
     struct vmx_facts facts = read_facts();
@@ -214,9 +243,12 @@ int vmx_cpu_enable(void)
         log_error("CPU %u: %s", this_cpu.number, reason);
         return E_NOSYS;
     }
-    if (facts.feature_control_readable && (facts.feature_control & FEATURE_CONTROL_LOCKED) == 0)
-        msr_write(MSR_FEATURE_CONTROL, facts.feature_control | FEATURE_CONTROL_OUTSIDE_SMX | FEATURE_CONTROL_LOCKED);
-
+    uint64_t feature_control = vmx_feature_control(&facts);
+    if (feature_control != 0 && msr_write_safe(MSR_FEATURE_CONTROL, feature_control) != 0) {
+        log_error("CPU %u: VT-x cannot be switched on (IA32_FEATURE_CONTROL refuses it)", this_cpu.number);
+        return E_NOSYS;
+    }
+    tell_multihit();
     error = controls_negotiate((facts.basic & BASIC_TRUE_CONTROLS) != 0);
     if (error)
         return error;

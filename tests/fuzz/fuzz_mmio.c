@@ -233,8 +233,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     carry_out(&input);
 
     /* The same bytes as the instruction of an exit without a length. */
-    const struct vmexit exit = {.kind = (enum exit_kind)(input.kind % EXIT_KIND_COUNT)};
     uint64_t rip = vcpu_read(vcpu, VCPU_RIP);
+    const struct vmexit exit = {.kind = (enum exit_kind)(input.kind % EXIT_KIND_COUNT), .rip = rip};
     vcpu->events.exception.type = EVENT_NONE;
     vcpu_advance(vcpu, &exit);
     REQUIRE(vcpu_read(vcpu, VCPU_RIP) - rip <= 15);

@@ -198,6 +198,7 @@ static void fake_run(struct vcpu *vcpu, struct vmexit *exit)
         backend->on_run(vcpu, exit);
     else
         vcpu_request(vcpu, REQUEST_STOP);
+    exit->rip = backend->registers[VCPU_RIP];
 }
 
 static uint64_t fake_read(struct vcpu *vcpu, enum vcpu_register reg)

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "hv/event.h"
-#include "tests/unit/fake_calls.h"
+#include "tests/unit/fake.h"
 
 #define IF_FLAG UINT64_C(0x200)
 
@@ -23,6 +23,16 @@ static struct {
     unsigned blocked;
     unsigned acknowledged;
 } apic;
+
+static unsigned guest_resets;
+static const char *guest_reset_why;
+
+void guest_request_reset(struct guest *which, const char *why)
+{
+    assert_ptr_equal(which, guest);
+    guest_reset_why = why;
+    guest_resets++;
+}
 
 static int apic_pending(struct vcpu *who)
 {
@@ -57,7 +67,7 @@ static int setup(void **state)
     vcpu->irq = &apic_ops;
     backend = fake_backend(vcpu);
     apic.pending = IRQ_NONE, apic.blocked = 0, apic.acknowledged = 0;
-    fake_calls.resets = 0;
+    guest_resets = 0;
     return 0;
 }
 
@@ -309,7 +319,7 @@ static bool pushes_code(unsigned v)
 
 static void check_second(unsigned first, unsigned second, bool was_interrupted)
 {
-    unsigned expected = model_second(first, second), resets = fake_calls.resets;
+    unsigned expected = model_second(first, second), resets = guest_resets;
 
     event_reset(vcpu);
     if (was_interrupted)
@@ -318,11 +328,11 @@ static void check_second(unsigned first, unsigned second, bool was_interrupted)
         event_raise_error(vcpu, (enum vector)first, 0x11);
     event_raise_error(vcpu, (enum vector)second, 0x22);
     if (expected == 0xff) {
-        assert_int_equal(fake_calls.resets, resets + 1);
-        assert_string_equal(fake_calls.why, "triple fault");
+        assert_int_equal(guest_resets, resets + 1);
+        assert_string_equal(guest_reset_why, "triple fault");
         return;
     }
-    assert_int_equal(fake_calls.resets, resets);
+    assert_int_equal(guest_resets, resets);
     struct event event = deliver();
     assert_int_equal(event.type, EVENT_EXCEPTION);
     assert_int_equal(event.vector, expected);

@@ -268,7 +268,7 @@ static bool model_reserved(enum fake_mode mode, unsigned level, bool large, unsi
     if (mode == FAKE_PAGED_2)
         return large && bit >= 13 + width - 32 && bit <= 21;
     if (mode == FAKE_PAGED_PAE && level == 3)
-        return bit == 1 || bit == 2 || (bit >= 5 && bit <= 8) || bit >= width;
+        return bit == 1 || bit == 2 || (bit >= 6 && bit <= 8) || bit >= width; /* 5: see hv/gwalk.c */
     if (bit == 63)
         return !nxe;
     if (bit >= 52)

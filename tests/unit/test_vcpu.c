@@ -13,7 +13,6 @@
 #include "hv/error.h"
 #include "hv/exit.h"
 #include "hv/msr.h"
-#include "tests/unit/fake_calls.h"
 #include "tests/unit/fake_paging.h"
 
 #define TABLES MIB(2)
@@ -32,6 +31,15 @@ static struct {
     unsigned exits;
     unsigned step; /* of the script */
 } seen;
+
+static unsigned guest_resets;
+
+void guest_request_reset(struct guest *which, const char *why)
+{
+    assert_ptr_equal(which, guest);
+    (void)why;
+    guest_resets++;
+}
 
 void msr_reset(struct vcpu *who)
 {
@@ -95,7 +103,7 @@ static int setup(void **state)
     backend = fake_backend(vcpu);
     guest->vcpus[0]->irq = guest->vcpus[1]->irq = &apic_ops;
     memset(&seen, 0, sizeof(seen));
-    memset(&fake_calls, 0, sizeof(fake_calls));
+    guest_resets = 0;
     seen.pending = IRQ_NONE;
     return 0;
 }
@@ -169,7 +177,7 @@ static void modes_and_privilege_levels(void **state)
 
 static uint64_t advance(enum exit_kind kind, uint8_t length, uint64_t rip)
 {
-    const struct vmexit exit = {.kind = kind, .length = length};
+    const struct vmexit exit = {.kind = kind, .length = length, .rip = rip};
 
     backend->registers[VCPU_RIP] = rip;
     vcpu_advance(vcpu, &exit);
@@ -253,6 +261,30 @@ static void lengths_are_found_in_the_code(void **state)
     fake_map(&paging, CODE, CODE, PTE_ALL);
     assert_int_equal(gmem_write(guest, CODE, "\x48\x0f\xa2", 3), 0);
     assert_int_equal(advance(EXIT_CPUID, 0, CODE), CODE + 3);
+}
+
+static unsigned crashes;
+
+void guest_crash(struct vcpu *crashed, const char *format, ...)
+{
+    (void)crashed;
+    (void)format;
+    crashes++;
+}
+
+/* ... but an instruction that never is what its exit says must not hold the CPU for ever. */
+static void wrong_instruction_ends_the_guest(void **state)
+{
+    (void)state;
+    struct fake_paging paging = fake_enter_mode(vcpu, FAKE_LONG_4, TABLES);
+    fake_map(&paging, CODE, CODE, PTE_ALL);
+    assert_int_equal(gmem_write(guest, CODE, "\x0f\x0b", 2), 0);
+    crashes = 0;
+    for (unsigned i = 0; i < 1000; i++)
+        advance(EXIT_CPUID, 0, CODE);
+    assert_int_equal(crashes, 0);
+    advance(EXIT_CPUID, 0, CODE);
+    assert_int_equal(crashes, 1);
 }
 
 /* Another CPU has changed the code or its page: nothing has been stepped over. */
@@ -345,7 +377,7 @@ static void every_exit_is_in_the_trace(void **state)
     assert_int_equal(vcpu->trace[1].rip, 0x1004);
     assert_int_equal(vcpu->trace[1].reason, 30);
     assert_int_equal(vcpu->trace[1].kind, EXIT_PIO);
-    assert_int_equal(vcpu->trace[1].detail & 0xffff, 0x80);
+    assert_int_equal(vcpu->trace[1].io.port, 0x80);
     /* An exit whose instruction stays where it is has its place as well. */
     seen.step = 0, seen.verdict = RESUME;
     vcpu_run(vcpu);
@@ -636,7 +668,7 @@ static void startup_after_init(void **state)
     vcpu_request(second, REQUEST_STARTUP);
     vcpu_run(second);
     assert_int_equal(back->registers[VCPU_RIP], 0x4321);
-    assert_int_equal(fake_calls.resets, 0);
+    assert_int_equal(guest_resets, 0);
 }
 
 static void init_of_the_first_cpu_resets_the_guest(void **state)
@@ -645,7 +677,7 @@ static void init_of_the_first_cpu_resets_the_guest(void **state)
     backend->on_run = run_and_stop;
     vcpu_request(vcpu, REQUEST_INIT);
     vcpu_run(vcpu);
-    assert_int_equal(fake_calls.resets, 1);
+    assert_int_equal(guest_resets, 1);
     assert_int_equal(backend->states_loaded, 0);
 }
 
@@ -731,6 +763,7 @@ int main(void)
         WITH_GUEST(nmis_are_latched_once_behind_a_handler),
         WITH_GUEST(startup_after_init),
         WITH_GUEST(init_of_the_first_cpu_resets_the_guest),
+        WITH_GUEST(wrong_instruction_ends_the_guest),
         WITH_GUEST(reset_loads_and_flushes),
         WITH_GUEST(state_after_reset),
     };

@@ -85,6 +85,65 @@ static void test_feature_control(void **state)
     assert_null(vmx_diagnose(&facts));
 }
 
+/* What is written before VMXON. */
+static void test_feature_control_write(void **state)
+{
+    static const struct {
+        uint64_t value;
+        bool is_smx;
+        uint64_t write; /* 0: nothing */
+    } cases[] = {
+        {0, false, 5}, /* untouched by the firmware */
+        {0, true, 7},  /* VMXON works inside SMX too then */
+        {2, false, 7}, /* what the firmware has set stays */
+        {BIT(20), false, BIT(20) | 5},
+        {1, false, 0}, /* locked: whatever it says, that is it */
+        {5, true, 0},
+        {BIT(20) | 7, true, 0},
+    };
+    struct vmx_facts facts = good;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        facts.feature_control = cases[i].value;
+        facts.is_smx = cases[i].is_smx;
+        facts.feature_control_readable = true;
+        assert_int_equal(vmx_feature_control(&facts), cases[i].write);
+        facts.feature_control_readable = false;
+        assert_int_equal(vmx_feature_control(&facts), 0);
+    }
+}
+
+static void test_multihit(void **state)
+{
+    static const struct {
+        uint32_t signature;
+        bool has;
+    } cases[] = {
+        {0x000106a5, true},  /* Nehalem */
+        {0x000206a7, true},  /* Sandy Bridge */
+        {0x000306c3, true},  /* Haswell */
+        {0x00050654, true},  /* Skylake-X */
+        {0x000a0655, true},  /* Comet Lake */
+        {0x000706e5, true},  /* Ice Lake, unless it says otherwise */
+        {0x000106c2, false}, /* Bonnell */
+        {0x00030673, false}, /* Silvermont */
+        {0x000506c9, false}, /* Goldmont */
+        {0x000706a1, false}, /* Goldmont Plus */
+        {0x00080650, false}, /* Xeon Phi */
+        {0x00000f4a, false}, /* another family */
+        {0x00800f12, false}, /* an AMD family, whose extended family must not be overlooked */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        assert_int_equal(vmx_has_multihit(true, cases[i].signature, 0), cases[i].has);
+        assert_int_equal(vmx_has_multihit(true, cases[i].signature, ~BIT(6)), cases[i].has);
+        assert_false(vmx_has_multihit(true, cases[i].signature, BIT(6)));
+        assert_false(vmx_has_multihit(false, cases[i].signature, 0));
+    }
+}
+
 static void test_memory_type(void **state)
 {
     struct vmx_facts facts = good;
@@ -139,6 +198,8 @@ int main(void)
         cmocka_unit_test(test_good),
         cmocka_unit_test(test_absent),
         cmocka_unit_test(test_feature_control),
+        cmocka_unit_test(test_feature_control_write),
+        cmocka_unit_test(test_multihit),
         cmocka_unit_test(test_memory_type),
         cmocka_unit_test(test_secondary_controls),
         cmocka_unit_test(test_ept_capabilities),

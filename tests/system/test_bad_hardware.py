@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Intel processors that lack something, and firmware that has switched VT-x off or left it open: one clear line each."""
+
+import re
+import struct
+
+import expected
+import payloads
+import pytest
+from machine import Boot, End
+
+pytestmark = pytest.mark.machines("bochs-intel")
+
+# Its firmware leaves IA32_FEATURE_CONTROL at 0, unlocked; the other one locks VT-x on.
+UNLOCKED_BIOS = "BIOS-bochs-legacy"
+
+LOCKED_OFF = expected.LINE + r"the firmware has locked VT-x off"
+SMX_ONLY = expected.LINE + r"the firmware allows VT-x inside SMX only"
+NO_EPT = expected.LINE + r"the processor's VT-x has no EPT"
+NO_UNRESTRICTED = expected.LINE + r"the processor's VT-x has no unrestricted guest mode"
+SMALL_PAGES = expected.LINE + r"iTLB multihit fault"
+
+
+def refused(machine, pattern):
+    """The machine must go off by itself, have said `pattern` in one line, and have started nothing."""
+    text = machine.read_all(20)
+    assert machine.end is End.POWER_OFF
+    assert len(re.findall(pattern, text, re.MULTILINE)) == 1
+    assert not re.search(expected.ANY_GUEST_STARTED, text, re.MULTILINE)
+
+
+def behind(code: bytes, image, directory):
+    """The image with a few instructions in front, which must keep ESI: a multiboot kernel that holds its segments."""
+    elf = image.read_bytes()
+    segments, _ = payloads.elf_segments(elf)
+    at = (max(physical + memory for physical, _, memory in segments) + 0xFFF) & ~0xFFF
+    header = struct.pack("<III", payloads.MULTIBOOT_MAGIC, 3, -(payloads.MULTIBOOT_MAGIC + 3) & 0xFFFFFFFF)
+    # mov esi, eax; the code; mov eax, esi; mov ecx, ENTRY; jmp ecx
+    jump = b"\x89\xf0\xb9" + struct.pack("<I", payloads.image_entry(elf)) + b"\xff\xe1"
+    stub = header + b"\0" * 4 + b"\x89\xc6" + code + jump
+    segments.insert(0, (at, stub, len(stub)))  # first in the file: its header is the one that is found
+    table, body = b"", b""
+    for physical, content, memory in segments:
+        table += struct.pack("<8I", 1, 4096 + len(body), physical, physical, len(content), memory, 7, 1)
+        body += content
+    identity = b"\x7fELF\x01\x01\x01" + b"\0" * 9
+    head = identity + struct.pack("<HHIIIIIHHHHHH", 2, 3, 1, at + 16, 52, 0, 0, 52, 32, len(segments), 40, 0, 0)
+    path = directory / "behind.elf"
+    path.write_bytes((head + table).ljust(4096, b"\0") + body)
+    return path
+
+
+def write_feature_control(value: int) -> bytes:
+    """mov ecx, 0x3a; mov eax, VALUE; xor edx, edx; wrmsr"""
+    return b"\xb9\x3a\0\0\0\xb8" + struct.pack("<I", value) + b"\x31\xd2\x0f\x30"
+
+
+def test_firmware_that_left_vt_x_unlocked(lab, machine_name, hello_guest):
+    machine = lab.start(machine_name, Boot(modules=hello_guest), bios=UNLOCKED_BIOS)
+    machine.expect(expected.HELLO)
+    assert machine.wait_end() is End.POWER_OFF
+
+
+@pytest.mark.parametrize("value, pattern", [(1, LOCKED_OFF), (3, SMX_ONLY)], ids=["off", "inside-smx-only"])
+def test_firmware_that_locked_vt_x(lab, machine_name, hello_guest, value, pattern):
+    image = behind(write_feature_control(value), lab.image, lab.directory)
+    boot = Boot(modules=hello_guest, image=image)
+    refused(lab.start(machine_name, boot, bios=UNLOCKED_BIOS, loader="multiboot1"), pattern)
+
+
+@pytest.mark.parametrize(
+    "model, pattern",
+    [("core2_penryn_t9600", NO_EPT), ("corei5_lynnfield_750", NO_UNRESTRICTED)],
+    ids=["no-ept", "no-unrestricted-guest"],
+)
+def test_processor_that_lacks_a_control(lab, machine_name, hello_guest, model, pattern):
+    refused(lab.start(machine_name, Boot(modules=hello_guest), model=model), pattern)
+
+
+@pytest.mark.parametrize("model", ["corei7_haswell_4770", "corei7_sandy_bridge_2600k", "corei7_skylake_x"])
+def test_processor_with_the_multihit_fault(lab, machine_name, hello_guest, model):
+    machine = lab.start(machine_name, Boot(modules=hello_guest), model=model)
+    machine.expect(SMALL_PAGES)
+    machine.expect(expected.HELLO)
+    assert machine.wait_end() is End.POWER_OFF
