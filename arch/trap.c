@@ -55,6 +55,8 @@ void trap_handle(struct trap_frame *frame)
         trap_nmi(frame);
     else if (frame->vector >= 32)
         trap_interrupt((uint8_t)frame->vector);
+    else if (frame->vector == 1)
+        frame->rflags &= ~RFLAGS_TF; /* not ours: a guest's single step, which an emulator carries over its exit */
     else if (frame->vector != 13 || !trap_fix_up(frame))
         panic_trap(frame);
 }

@@ -8,6 +8,8 @@ guests: $(GUEST_IMAGES)
 
 $(BUILD)/guests/%.bin: guests/%.S guests/flat.ld
 	@mkdir -p $(@D)
-	$(Q)$(CC) -ffreestanding -I. -c $< -o $(@:.bin=.o)
+	$(Q)$(CC) -ffreestanding -I. -MMD -MP -MT $@ -c $< -o $(@:.bin=.o)
 	$(Q)ld -m elf_x86_64 -T guests/flat.ld -o $(@:.bin=.elf) $(@:.bin=.o)
 	$(Q)objcopy -O binary $(@:.bin=.elf) $@
+
+-include $(GUEST_IMAGES:.bin=.d)

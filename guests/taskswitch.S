@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Hardware task switches of every kind, in 32-bit protected mode: one line on COM1 for each thing tried, then it switches itself off through
- * ACPI. Processors with AMD-V carry them out in the guest; VT-x leaves them to the hypervisor. Both must look the same from in here.
- * Intel SDM vol. 3, "Task Management". With a virtual-8086 task too: taskswitch_v86.S.
+ * Hardware task switches of every kind, in 32-bit protected mode: one line on COM1 for each thing tried. Processors with
+ * AMD-V carry them out in the guest; VT-x leaves them to the hypervisor. Both must look the same from in here. Intel SDM
+ * vol. 3, "Task Management". With a virtual-8086 task too: taskswitch_v86.S.
  */
 #define TITLE "task switch: "
 #include "guests/checks.inc"
@@ -63,7 +63,8 @@
 \name:
     .long 0, STACKS + 0x800 + stack_number * 0x1000, DATA, 0, 0, 0, 0
     .long \cr3, \eip, \eflags
-    .long 0x0a0a0a0a, 0x0c0c0c0c, 0x0d0d0d0d, 0x0b0b0b0b, STACKS + 0x1000 + stack_number * 0x1000, 0xb4b4b4b4, 0x51515151, 0xd1d1d1d1
+    .long 0x0a0a0a0a, 0x0c0c0c0c, 0x0d0d0d0d, 0x0b0b0b0b
+    .long STACKS + 0x1000 + stack_number * 0x1000, 0xb4b4b4b4, 0x51515151, 0xd1d1d1d1
     .long DATA, \cs, \ss, \ds, 0, 0
     .long \ldt
     .word \trap, 104

@@ -69,8 +69,8 @@ static uint64_t ones(unsigned size)
 }
 
 /*
- * The region of the last access, when it takes this one in one piece too; else NULL. No region wraps (bus_claim), so an address below
- * it has an offset beyond it.
+ * The region of the last access, when it takes this one in one piece too; else NULL. No region wraps (bus_claim), so an
+ * address below it has an offset beyond it.
  */
 static inline const struct bus_region *recent_region(const struct bus *bus, uint64_t address, unsigned size)
 {
@@ -92,7 +92,8 @@ static const struct bus_region *search_again(struct bus *bus, uint64_t address)
     return region;
 }
 
-static __attribute__((noinline)) uint64_t read_pieces(struct bus *bus, struct vcpu *vcpu, uint64_t address, unsigned size)
+static __attribute__((noinline)) uint64_t read_pieces(struct bus *bus, struct vcpu *vcpu, uint64_t address,
+                                                      unsigned size)
 {
     uint64_t value = 0;
 

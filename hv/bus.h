@@ -12,8 +12,8 @@ struct device;
 struct vcpu;
 
 /*
- * How a device answers in one region. `offset` is relative to the region's base; size is 1, 2, 4 or 8 and never more than
- * the region's `access_bytes_max`; offset + size never leaves the region. `vcpu` made the access.
+ * How a device answers in one region. `offset` is relative to the region's base; size is 1, 2, 4 or 8 and never more
+ * than the region's `access_bytes_max`; offset + size never leaves the region. `vcpu` made the access.
  */
 struct bus_ops {
     uint64_t (*read)(struct device *device, struct vcpu *vcpu, uint64_t offset, unsigned size);
@@ -33,7 +33,7 @@ struct bus_region {
 struct bus {
     struct bus_region regions[BUS_REGIONS_MAX]; /* sorted by base, no overlap */
     uint32_t count;
-    uint32_t recent;             /* index of the region that was accessed last: the next access nearly always goes there too */
+    uint32_t recent; /* index of the region that was accessed last: the next access nearly always goes there too */
     uint64_t accesses_unclaimed; /* statistics */
 };
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * CPUID as guests see it. Leaves without a row read zero; a row lets bits of the processor's own answer through and says why. What depends on the vCPU
- * (ids, topology, CR4.OSXSAVE, XCR0) is filled in when asked.
- * Intel SDM vol. 2, "CPUID—CPU Identification"; AMD APM vol. 3, appendix E "Obtaining Processor Information Via the CPUID Instruction".
+ * CPUID as guests see it. Leaves without a row read zero; a row lets bits of the processor's own answer through and
+ * says why. What depends on the vCPU (ids, topology, CR4.OSXSAVE, XCR0) is filled in when asked. Intel SDM vol. 2,
+ * "CPUID—CPU Identification"; AMD APM vol. 3, appendix E "Obtaining Processor Information Via the CPUID Instruction".
  */
 #include "hv/cpuid.h"
 
@@ -17,37 +17,38 @@
 #define EXTENDED    0x80000000u
 #define SUBLEAF_ALL 0xffu
 
-/* Leaf 1 ECX that a guest may use: SSE3 PCLMUL SSSE3 FMA CX16 SSE4.1 SSE4.2 x2APIC MOVBE POPCNT TSC-deadline AES XSAVE OSXSAVE AVX F16C RDRAND. Hidden:
- * DTES64 MONITOR DS-CPL VMX SMX EIST TM2 SDBG xTPR PDCM PCID DCA. */
+/* Leaf 1 ECX that a guest may use: SSE3 PCLMUL SSSE3 FMA CX16 SSE4.1 SSE4.2 x2APIC MOVBE POPCNT TSC-deadline AES XSAVE
+ * OSXSAVE AVX F16C RDRAND. Hidden: DTES64 MONITOR DS-CPL VMX SMX EIST TM2 SDBG xTPR PDCM PCID DCA. */
 #define LEAF1_ECX                                                                                                      \
-    (BIT(0) | BIT(1) | BIT(9) | BIT(12) | BIT(13) | BIT(17) | BIT(19) | BIT(20) | BIT(21) | BIT(22) | BIT(23) | BIT(24) |  \
-     BIT(25) | BIT(26) | BIT(28) | BIT(29) | BIT(30))
+    (BIT(0) | BIT(1) | BIT(9) | BIT(12) | BIT(13) | BIT(17) | BIT(19) | BIT(20) | BIT(21) | BIT(22) | BIT(23) |        \
+     BIT(24) | BIT(25) | BIT(26) | BIT(28) | BIT(29) | BIT(30))
 /* Leaf 1 EDX. Hidden: DS, ACPI thermal, SS (self-snoop is harmless and stays), HTT (set by topology), TM, PBE. */
 #define LEAF1_EDX                                                                                                      \
-    (BIT(0) | BIT(1) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(9) | BIT(11) | BIT(12) | BIT(13) | \
-     BIT(14) | BIT(15) | BIT(16) | BIT(17) | BIT(19) | BIT(23) | BIT(24) | BIT(25) | BIT(26) | BIT(27))
-/* Leaf 7 EBX: FSGSBASE BMI1 AVX2 SMEP BMI2 ERMS AVX-512 F, DQ, IFMA, CD, BW, VL, RDSEED ADX SMAP CLFLUSHOPT CLWB SHA. INVPCID (see
- * cpuid_policy_hide). Hidden: TSC_ADJUST SGX HLE RTM RDT MPX PT. */
+    (BIT(0) | BIT(1) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(9) | BIT(11) | BIT(12) |     \
+     BIT(13) | BIT(14) | BIT(15) | BIT(16) | BIT(17) | BIT(19) | BIT(23) | BIT(24) | BIT(25) | BIT(26) | BIT(27))
+/* Leaf 7 EBX: FSGSBASE BMI1 AVX2 SMEP BMI2 ERMS AVX-512 F, DQ, IFMA, CD, BW, VL, RDSEED ADX SMAP CLFLUSHOPT CLWB SHA.
+ * INVPCID (see cpuid_policy_hide). Hidden: TSC_ADJUST SGX HLE RTM RDT MPX PT. */
 #define LEAF7_EBX                                                                                                      \
-    (BIT(0) | BIT(3) | BIT(5) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | BIT(13) | BIT(16) | BIT(17) | BIT(18) | BIT(19) | BIT(20) |   \
-     BIT(21) | BIT(23) | BIT(24) | BIT(28) | BIT(29) | BIT(30) | BIT(31))
-/* Leaf 7 ECX: AVX-512 VBMI, UMIP, VBMI2, GFNI, VAES, VPCLMULQDQ, VNNI, BITALG, VPOPCNTDQ, RDPID. Hidden: PKU (emulated operands do not check keys), LA57
- * (stage 2 has four levels), WAITPKG, CET, bus-lock detection, key locker, ENQCMD. */
+    (BIT(0) | BIT(3) | BIT(5) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | BIT(13) | BIT(16) | BIT(17) | BIT(18) | BIT(19) | \
+     BIT(20) | BIT(21) | BIT(23) | BIT(24) | BIT(28) | BIT(29) | BIT(30) | BIT(31))
+/* Leaf 7 ECX: AVX-512 VBMI, UMIP, VBMI2, GFNI, VAES, VPCLMULQDQ, VNNI, BITALG, VPOPCNTDQ, RDPID. Hidden: PKU (emulated
+ * operands do not check keys), LA57 (stage 2 has four levels), WAITPKG, CET, bus-lock detection, key locker, ENQCMD. */
 #define LEAF7_ECX (BIT(1) | BIT(2) | BIT(6) | BIT(8) | BIT(9) | BIT(10) | BIT(11) | BIT(12) | BIT(14) | BIT(22))
-/* Leaf 7 EDX: FSRM and the facts about speculation that need no MSR: MD_CLEAR, SERIALIZE. Hidden with their MSRs: SPEC_CTRL, STIBP, SSBD, ARCH_CAPABILITIES. */
+/* Leaf 7 EDX: FSRM and the facts about speculation that need no MSR: MD_CLEAR, SERIALIZE. Hidden with their MSRs:
+ * SPEC_CTRL, STIBP, SSBD, ARCH_CAPABILITIES. */
 #define LEAF7_EDX (BIT(2) | BIT(3) | BIT(4) | BIT(10) | BIT(14))
-/* 8000_0001 ECX: LAHF ALTMOVCR8 ABM SSE4A MISALIGNSSE 3DNOWPREFETCH XOP FMA4 TBM. Hidden: SVM EXTAPIC OSVW IBS SKINIT WDT LWP NODEID TOPOEXT (topology is generated elsewhere) PERFCTR. */
-#define EXTENDED1_ECX                                                                                                  \
-    (BIT(0) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(11) | BIT(16) | BIT(21))
+/* 8000_0001 ECX: LAHF ALTMOVCR8 ABM SSE4A MISALIGNSSE 3DNOWPREFETCH XOP FMA4 TBM. Hidden: SVM EXTAPIC OSVW IBS SKINIT
+ * WDT LWP NODEID TOPOEXT (topology is generated elsewhere) PERFCTR. */
+#define EXTENDED1_ECX (BIT(0) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(11) | BIT(16) | BIT(21))
 /* 8000_0001 EDX: as leaf 1, SYSCALL NX MMXEXT FXSR FFXSR PAGE1GB RDTSCP LM 3DNOW. */
 #define EXTENDED1_EDX                                                                                                  \
-    (BIT(0) | BIT(1) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(9) | BIT(11) | BIT(12) | BIT(13) | \
-     BIT(14) | BIT(15) | BIT(16) | BIT(17) | BIT(20) | BIT(22) | BIT(23) | BIT(24) | BIT(25) | BIT(26) | BIT(27) |     \
-     BIT(29) | BIT(30) | BIT(31))
+    (BIT(0) | BIT(1) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(9) | BIT(11) | BIT(12) |     \
+     BIT(13) | BIT(14) | BIT(15) | BIT(16) | BIT(17) | BIT(20) | BIT(22) | BIT(23) | BIT(24) | BIT(25) | BIT(26) |     \
+     BIT(27) | BIT(29) | BIT(30) | BIT(31))
 
 struct cpuid_row {
     uint32_t leaf;
-    uint8_t subleaf; /* or SUBLEAF_ALL */
+    uint8_t subleaf;             /* or SUBLEAF_ALL */
     uint32_t eax, ebx, ecx, edx; /* bits that pass */
     const char *reason;
 };
@@ -112,7 +113,7 @@ void cpuid_policy_init(uint64_t apic_timer_hz)
     basic[0].eax = (uint32_t)min_u64(basic_limit, BASIC_MAX);
     extended[0].eax = (uint32_t)min_u64(extended_limit, EXTENDED + 8);
     vendor_is_amd = basic[0].ecx == 0x444d4163 || basic[0].ecx == 0x656e6975; /* "cAMD", "uine" of HygonGenuine */
-    basic[1].ecx |= (uint32_t)BIT(31); /* a hypervisor is present */
+    basic[1].ecx |= (uint32_t)BIT(31);                                        /* a hypervisor is present */
     basic[1].ecx |= (uint32_t)BIT(24); /* the local APIC model has TSC-deadline mode whatever the processor's own has */
     basic[6].eax |= (uint32_t)BIT(2);
     tsc_khz = (uint32_t)(machine_ticks_hz() / 1000);
@@ -212,7 +213,8 @@ static __attribute__((noinline)) struct cpuid_result leaf_hypervisor(uint32_t le
     }
 }
 
-/* Leaf 1: ids, CR4.OSXSAVE, and a disabled local APIC is not there. Intel SDM vol. 3, "Enabling or Disabling the Local APIC". */
+/* Leaf 1: ids, CR4.OSXSAVE, and a disabled local APIC is not there. Intel SDM vol. 3, "Enabling or Disabling the Local
+ * APIC". */
 static struct cpuid_result leaf_features(struct vcpu *vcpu, struct cpuid_result result)
 {
     uint32_t count = vcpu->guest->vcpu_count;
@@ -266,14 +268,17 @@ static __attribute__((noinline)) struct cpuid_result leaf_dynamic(struct vcpu *v
 
 struct cpuid_result cpuid_policy(struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf)
 {
-    uint32_t index = leaf & ~EXTENDED;
-    const struct cpuid_result *block = (leaf & EXTENDED) != 0 ? extended : basic;
+    const struct cpuid_result *block = basic;
 
+    if (leaf >= LEAVES_MAX) {
+        if (leaf - EXTENDED >= LEAVES_MAX)
+            return leaf_hypervisor(leaf);
+        block = extended;
+    }
     /* Beyond the last leaf: AMD reads zero, Intel the last basic leaf, which is zero here as well. */
-    if (index >= LEAVES_MAX)
-        return leaf_hypervisor(leaf);
     if (leaf > block[0].eax)
         return (struct cpuid_result){0, 0, 0, 0};
+    uint32_t index = leaf % LEAVES_MAX;
     if ((LEAVES_DYNAMIC >> index & 1) != 0)
         return leaf_dynamic(vcpu, leaf, subleaf, block[index]);
     return block[index];

@@ -38,10 +38,9 @@ enum activity {
 #define TYPE_WRITE_BACK 6u
 #define CR3_TARGETS_MAX 4u
 
-#define EVENT_HAS_ERROR_CODE BIT(11)
-#define EVENT_RESERVED       UINT64_C(0x7ffff000)
-#define EXCEPTION_LAST       31u
-#define LENGTH_MAX           15u
+#define EVENT_RESERVED UINT64_C(0x7ffff000)
+#define EXCEPTION_LAST 31u
+#define LENGTH_MAX     15u
 
 /* ---- Between two instructions ---- */
 
@@ -62,14 +61,14 @@ ENTRY_CHECK(activity_shadow)
 
 ENTRY_CHECK(activity_event)
 {
-    bool is_machine_check = event_is(s, TYPE_EXCEPTION) && event_vector(s) == VECTOR_MC;
-    bool is_debug = event_is(s, TYPE_EXCEPTION) && event_vector(s) == VECTOR_DB;
-    bool ends_shutdown = event_is(s, TYPE_NMI) || is_machine_check;
+    bool is_machine_check = event_is(s, EVENT_WORD_EXCEPTION) && event_word_vector(s->event) == VECTOR_MC;
+    bool is_debug = event_is(s, EVENT_WORD_EXCEPTION) && event_word_vector(s->event) == VECTOR_DB;
+    bool ends_shutdown = event_is(s, EVENT_WORD_NMI) || is_machine_check;
 
     if (!event_is_there(s))
         return KEPT;
     switch (value) {
-    case ACTIVITY_HLT: return broken_if(!ends_shutdown && !is_debug && !event_is(s, TYPE_INTERRUPT));
+    case ACTIVITY_HLT: return broken_if(!ends_shutdown && !is_debug && !event_is(s, EVENT_WORD_INTERRUPT));
     case ACTIVITY_SHUTDOWN: return broken_if(!ends_shutdown);
     case ACTIVITY_WAIT_FOR_SIPI: return BROKEN;
     default: return KEPT;
@@ -93,7 +92,7 @@ ENTRY_CHECK(blocking_sti)
 
 ENTRY_CHECK(blocking_event)
 {
-    return event_is(s, TYPE_INTERRUPT) || event_is(s, TYPE_NMI) ? value & SHADOW : KEPT;
+    return event_is(s, EVENT_WORD_INTERRUPT) || event_is(s, EVENT_WORD_NMI) ? value & SHADOW : KEPT;
 }
 
 ENTRY_CHECK(blocking_smi)
@@ -103,7 +102,7 @@ ENTRY_CHECK(blocking_smi)
 
 ENTRY_CHECK(blocking_nmi)
 {
-    return s->virtual_nmis && event_is(s, TYPE_NMI) ? value & BLOCKED_NMI : KEPT;
+    return s->virtual_nmis && event_is(s, EVENT_WORD_NMI) ? value & BLOCKED_NMI : KEPT;
 }
 
 ENTRY_CHECK(pending_reserved)
@@ -193,19 +192,19 @@ ENTRY_CHECK(threshold_reached)
 
 ENTRY_CHECK(event_type)
 {
-    return broken_if(event_is_there(s) && (s->event_types & BIT(event_type_number(s))) == 0);
+    return broken_if(event_is_there(s) && (s->event_types & BIT(event_word_type(s->event))) == 0);
 }
 
 ENTRY_CHECK(event_nmi)
 {
-    return broken_if(event_is(s, TYPE_NMI) && event_vector(s) != VECTOR_NMI);
+    return broken_if(event_is(s, EVENT_WORD_NMI) && event_word_vector(s->event) != VECTOR_NMI);
 }
 
 ENTRY_CHECK(event_exception)
 {
-    bool is_nmi = s->vendor == ENTRY_AMD && event_vector(s) == VECTOR_NMI;
+    bool is_nmi = s->vendor == ENTRY_AMD && event_word_vector(s->event) == VECTOR_NMI;
 
-    return broken_if(event_is(s, TYPE_EXCEPTION) && (event_vector(s) > EXCEPTION_LAST || is_nmi));
+    return broken_if(event_is(s, EVENT_WORD_EXCEPTION) && (event_word_vector(s->event) > EXCEPTION_LAST || is_nmi));
 }
 
 ENTRY_CHECK(event_reserved)
@@ -215,24 +214,25 @@ ENTRY_CHECK(event_reserved)
 
 ENTRY_CHECK(event_error)
 {
-    unsigned vector = event_vector(s);
+    unsigned vector = event_word_vector(s->event);
     bool has_code = vector == VECTOR_DF || (vector >= VECTOR_TS && vector <= VECTOR_PF) || vector == VECTOR_AC ||
                     ((s->cr4 & CR4_CET) != 0 && vector == VECTOR_CP);
     bool real_mode = s->unrestricted && (s->cr0 & CR0_PE) == 0;
-    bool expected = event_is(s, TYPE_EXCEPTION) && has_code && !real_mode;
+    bool expected = event_is(s, EVENT_WORD_EXCEPTION) && has_code && !real_mode;
 
-    return event_is_there(s) && ((value & EVENT_HAS_ERROR_CODE) != 0) != expected ? EVENT_HAS_ERROR_CODE : KEPT;
+    return event_is_there(s) && ((value & EVENT_WORD_HAS_ERROR_CODE) != 0) != expected ? EVENT_WORD_HAS_ERROR_CODE
+                                                                                       : KEPT;
 }
 
 ENTRY_CHECK(event_error_code)
 {
-    return event_is_there(s) && (s->event & EVENT_HAS_ERROR_CODE) != 0 ? value & HIGH_BITS(16) : KEPT;
+    return event_is_there(s) && (s->event & EVENT_WORD_HAS_ERROR_CODE) != 0 ? value & HIGH_BITS(16) : KEPT;
 }
 
 ENTRY_CHECK(event_length)
 {
-    unsigned type = event_type_number(s);
-    bool has_length = type >= TYPE_SOFTWARE_INTERRUPT && type <= TYPE_SOFTWARE_EXCEPTION;
+    unsigned type = event_word_type(s->event);
+    bool has_length = type >= EVENT_WORD_SOFTWARE_INTERRUPT && type <= EVENT_WORD_SOFTWARE_EXCEPTION;
 
     return broken_if(event_is_there(s) && has_length && (value == 0 || value > LENGTH_MAX));
 }

@@ -161,7 +161,7 @@ ENTRY_CHECK(rflags_v86)
 
 ENTRY_CHECK(rflags_interrupt)
 {
-    return event_is(s, TYPE_INTERRUPT) ? ~value & RFLAGS_IF : KEPT;
+    return event_is(s, EVENT_WORD_INTERRUPT) ? ~value & RFLAGS_IF : KEPT;
 }
 
 ENTRY_CHECK(pdpte)

@@ -7,6 +7,7 @@
 #define HV_ENTRY_RULES_H
 
 #include "hv/entry_check.h"
+#include "hv/event_word.h"
 
 /* A member of struct entry_state or of struct segment_register, by its place; no name: none. */
 struct entry_field {
@@ -90,33 +91,14 @@ static inline unsigned segment_dpl(const struct segment_register *segment)
     return segment->attributes >> SEGMENT_DPL_SHIFT & 3;
 }
 
-/* An event to deliver has one form on both vendors. */
-enum entry_event_type {
-    TYPE_INTERRUPT = 0,
-    TYPE_NMI = 2,
-    TYPE_EXCEPTION = 3,
-    TYPE_SOFTWARE_INTERRUPT = 4,
-    TYPE_SOFTWARE_EXCEPTION = 6,
-};
-
 static inline bool event_is_there(const struct entry_state *state)
 {
-    return (state->event & BIT(31)) != 0;
+    return (state->event & EVENT_WORD_VALID) != 0;
 }
 
-static inline unsigned event_type_number(const struct entry_state *state)
+static inline bool event_is(const struct entry_state *state, enum event_word_type type)
 {
-    return state->event >> 8 & 7;
-}
-
-static inline unsigned event_vector(const struct entry_state *state)
-{
-    return state->event & 0xff;
-}
-
-static inline bool event_is(const struct entry_state *state, enum entry_event_type type)
-{
-    return event_is_there(state) && event_type_number(state) == (unsigned)type;
+    return event_is_there(state) && event_word_type(state->event) == (unsigned)type;
 }
 
 #endif

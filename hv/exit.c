@@ -22,7 +22,8 @@
 /* Linux, Documentation/virt/kvm/x86/hypercalls.rst */
 #define KVM_ENOSYS INT64_C(-1000)
 
-/* XCR0 components: x87, SSE, AVX, AVX-512 (three that go together). Intel SDM vol. 1, "Enabling the XSAVE Feature Set and XSAVE-Enabled Features". */
+/* XCR0 components: x87, SSE, AVX, AVX-512 (three that go together). Intel SDM vol. 1, "Enabling the XSAVE Feature Set
+ * and XSAVE-Enabled Features". */
 #define XCR0_X87    BIT(0)
 #define XCR0_SSE    BIT(1)
 #define XCR0_AVX    BIT(2)
@@ -68,8 +69,7 @@ static enum verdict exit_nmi_window(struct vcpu *vcpu, struct vmexit *exit)
 
 static enum verdict exit_cpuid(struct vcpu *vcpu, struct vmexit *exit)
 {
-    struct cpuid_result result =
-        cpuid_policy(vcpu, (uint32_t)vcpu->gpr[GPR_RAX], (uint32_t)vcpu->gpr[GPR_RCX]);
+    struct cpuid_result result = cpuid_policy(vcpu, (uint32_t)vcpu->gpr[GPR_RAX], (uint32_t)vcpu->gpr[GPR_RCX]);
 
     (void)exit;
     vcpu->gpr[GPR_RAX] = result.eax;
@@ -95,7 +95,8 @@ static enum verdict exit_halt(struct vcpu *vcpu, struct vmexit *exit)
     if ((vcpu_read(vcpu, VCPU_RFLAGS) & RFLAGS_IF) == 0 && !vcpu->halted_for_good) {
         vcpu->halted_for_good = true;
         if (all_halted_for_good(vcpu->guest))
-            log_info("guest \"%s\": has halted with interrupts off; nothing but a reset can wake it", vcpu->guest->name);
+            log_info("guest \"%s\": has halted with interrupts off; nothing but a reset can wake it",
+                     vcpu->guest->name);
     }
     return BLOCK;
 }
@@ -189,7 +190,8 @@ static bool xcr0_valid(struct vcpu *vcpu, uint64_t value)
     return (value & XCR0_AVX512) == 0 || ((value & XCR0_AVX512) == XCR0_AVX512 && (value & XCR0_AVX) != 0);
 }
 
-/* No hypercall is offered. A guest that finds KVM's leaves may try one all the same, and expects KVM's word for that. */
+/* No hypercall is offered. A guest that finds KVM's leaves may try one all the same, and expects KVM's word for that.
+ */
 static enum verdict exit_hypercall(struct vcpu *vcpu, struct vmexit *exit)
 {
     (void)exit;
@@ -210,8 +212,8 @@ static enum verdict exit_xsetbv(struct vcpu *vcpu, struct vmexit *exit)
 }
 
 /*
- * INVD would throw away other guests' dirty lines, WBINVD would stall them all. Guest RAM is coherent and no device bypasses the caches: neither
- * is needed.
+ * INVD would throw away other guests' dirty lines, WBINVD would stall them all. Guest RAM is coherent and no device
+ * bypasses the caches: neither is needed.
  */
 static enum verdict nothing_to_do(struct vcpu *vcpu, struct vmexit *exit)
 {
@@ -220,25 +222,29 @@ static enum verdict nothing_to_do(struct vcpu *vcpu, struct vmexit *exit)
     return RESUME_AFTER;
 }
 
-/* #DB and #AC are intercepted so that endless delivery stays in our hands: give them back. #MC is the hardware's word to all. */
+/* #DB and #AC are intercepted so that endless delivery stays in our hands: give them back. #MC is the hardware's word
+ * to all. */
 static enum verdict exit_exception(struct vcpu *vcpu, struct vmexit *exit)
 {
     const struct exit_exception *exception = &exit->exception;
 
     switch (exception->vector) {
     case VECTOR_DB:
-        /* Intel SDM vol. 3, "Debug Status Register (DR6)": B0-B3 tell this event, the others collect; BD, BS, RTM as said. */
-        vcpu_write(vcpu, VCPU_DR6, (vcpu_read(vcpu, VCPU_DR6) & ~UINT64_C(0xf)) | exception->qualification);
+        /* Intel SDM vol. 3, "Debug Status Register (DR6)": B0-B3 tell this event, the others collect; BD, BS, RTM as
+         * said. */
+        if (exit->length == 0)
+            vcpu_write(vcpu, VCPU_DR6, (vcpu_read(vcpu, VCPU_DR6) & ~UINT64_C(0xf)) | exception->qualification);
         vcpu_write(vcpu, VCPU_DR7, vcpu_read(vcpu, VCPU_DR7) & ~BIT(13));
         event_raise(vcpu, VECTOR_DB);
-        /* INT1 is a trap: its handler returns behind it. A length says that it was one. */
-        return exit->length != 0 ? RESUME_AFTER : RESUME;
-    case VECTOR_MC:
-        guest_crash(vcpu, "a machine check came while it ran");
+        /* A length says that it was INT1: DR6 stays, and its handler returns behind it, without the trap of a single
+         * step. */
+        if (exit->length != 0) {
+            vcpu->events.exception.type = EVENT_SOFTWARE_EXCEPTION;
+            vcpu->events.exception.length = exit->length;
+        }
         return RESUME;
-    default:
-        event_raise_error(vcpu, (enum vector)exception->vector, exception->error_code);
-        return RESUME;
+    case VECTOR_MC: guest_crash(vcpu, "a machine check came while it ran"); return RESUME;
+    default: event_raise_error(vcpu, (enum vector)exception->vector, exception->error_code); return RESUME;
     }
 }
 

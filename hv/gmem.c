@@ -54,7 +54,8 @@ enum gmem_operation {
 };
 
 /* One loop over the ranges for all three: refused as a whole before the first byte moves. */
-static int gmem_each(struct guest *guest, gpa_t address, void *buffer, int byte, uint64_t size, enum gmem_operation what)
+static int gmem_each(struct guest *guest, gpa_t address, void *buffer, int byte, uint64_t size,
+                     enum gmem_operation what)
 {
     uint8_t *bytes = buffer;
 

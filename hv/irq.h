@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Interrupt wiring of one guest. Devices set lines; controllers (8259 pair, IOAPIC) listen; the local APICs take messages and
- * tell the run loop which vector a vCPU should see. hv owns these contracts, drivers/virtual implements them.
+ * Interrupt wiring of one guest. Devices set lines; controllers (8259 pair, IOAPIC) listen; the local APICs take
+ * messages and tell the run loop which vector a vCPU should see. hv owns these contracts, drivers/virtual implements
+ * them.
  */
 #ifndef HV_IRQ_H
 #define HV_IRQ_H
@@ -41,8 +42,8 @@ struct irq_router {
     void (*send)(void *context, const struct irq_message *message);
     void *send_context;
     /* The 8259 pair, behind local APICs that take ExtINT: set by the 8259 model. */
-    bool pic_output;                       /* INTR, the wire between them; atomic: each guest entry looks at it, without a lock */
-    int (*pic_pending)(void *context);     /* the vector an INTA cycle would give now, without side effects, or IRQ_NONE */
+    bool pic_output; /* INTR, the wire between them; atomic: each guest entry looks at it, without a lock */
+    int (*pic_pending)(void *context); /* the vector an INTA cycle would give now, without side effects, or IRQ_NONE */
     int (*pic_acknowledge)(void *context); /* the INTA cycle: its vector (a spurious one too) */
     void *pic_context;
 };
@@ -70,22 +71,24 @@ struct irq_message {
     uint8_t vector;
     enum irq_delivery delivery;
     enum irq_shorthand shorthand;
-    bool logical;         /* destination mode */
+    bool logical;          /* destination mode */
     bool wide_destination; /* 32-bit destination: broadcast is 0xffffffff, not 0xff */
-    bool level;           /* trigger mode: level, so EOI is reported */
-    bool deassert;        /* INIT level de-assert: ignored by modern local APICs */
-    struct vcpu *sender;  /* NULL unless an IPI */
+    bool level;            /* trigger mode: level, so EOI is reported */
+    bool deassert;         /* INIT level de-assert: ignored by modern local APICs */
+    struct vcpu *sender;   /* NULL unless an IPI */
 };
 
 /*
  * A vCPU's local APIC, as the run loop and the MSR and CR8 policy see it. All run on the vCPU's own CPU.
  */
 struct vcpu_irq_ops {
-    /* Highest vector that TPR and ISR let through now, or, for ExtINT, the 8259's; IRQ_NONE when there is none. No side effects. */
+    /* Highest vector that TPR and ISR let through now, or, for ExtINT, the 8259's; IRQ_NONE when there is none. No side
+     * effects. */
     int (*pending)(struct vcpu *vcpu);
     /* The vector of `pending`, now taken: IRR to ISR, or the 8259's INTA. IRQ_NONE when it has gone. */
     int (*acknowledge)(struct vcpu *vcpu);
-    /* Class (1-15) of the highest request that only the TPR holds back, else 0: the backend exits when TPR falls below. */
+    /* Class (1-15) of the highest request that only the TPR holds back, else 0: the backend exits when TPR falls below.
+     */
     unsigned (*blocked_by_tpr)(struct vcpu *vcpu);
     /* IA32_APIC_BASE, IA32_TSC_DEADLINE and the x2APIC range 0x800-0x8ff. E_INVAL means #GP. */
     int (*msr_read)(struct vcpu *vcpu, uint32_t msr, uint64_t *value);

@@ -112,7 +112,8 @@ static const uint8_t exit_operations[EXIT_KIND_COUNT] = {
     [EXIT_MSR_WRITE] = OPERATION_WRMSR, [EXIT_XSETBV] = OPERATION_XSETBV,
 };
 
-/* A guest that changes its instructions under our hands is tried again; one whose instruction never is what its exit says is not. */
+/* A guest that changes its instructions under our hands is tried again; one whose instruction never is what its exit
+ * says is not. */
 #define LENGTH_TRIES_MAX 1000u
 
 static __attribute__((noinline)) unsigned decode_length(struct vcpu *vcpu, enum operation operation)
@@ -131,7 +132,7 @@ static __attribute__((noinline)) unsigned decode_length(struct vcpu *vcpu, enum 
 }
 
 /* The length of the instruction at RIP on a processor that does not tell; 0 when the guest has changed it meanwhile. */
-static __attribute__((noinline)) unsigned fetch_length(struct vcpu *vcpu, enum exit_kind kind)
+static unsigned fetch_length(struct vcpu *vcpu, enum exit_kind kind)
 {
     enum operation operation = (enum operation)exit_operations[kind];
     uint32_t head = 0;
@@ -150,27 +151,47 @@ void vcpu_raise_single_step(struct vcpu *vcpu)
     event_raise(vcpu, VECTOR_DB);
 }
 
-void vcpu_advance(struct vcpu *vcpu, const struct vmexit *exit)
+/* Behind the instruction RF ends, and a single step is due. */
+static __attribute__((noinline)) void end_instruction(struct vcpu *vcpu, uint64_t rflags)
 {
-    unsigned length = exit->length != 0 ? exit->length : fetch_length(vcpu, exit->kind);
-
-    /* The bytes are another instruction by now, or cannot be fetched: that is what happens next, and nothing has been
-     * stepped over. */
-    if (length == 0) {
-        if (++vcpu->length_tries > LENGTH_TRIES_MAX)
-            guest_crash(vcpu, "the instruction at 0x%lx is not the one that its exit names (reason 0x%lx)",
-                        vcpu_read(vcpu, VCPU_RIP), exit->reason);
-        return;
-    }
-    vcpu->length_tries = 0;
-    uint64_t from = exit->rip, rip = from + length;
-    if (rip > UINT32_MAX && from <= UINT32_MAX && vcpu_mode(vcpu) != MODE_LONG_64)
-        rip = (uint32_t)rip;
-    uint64_t rflags = virt->advance(vcpu, rip);
-    if ((rflags & (RFLAGS_RF | RFLAGS_TF)) == 0)
-        return;
     if ((rflags & RFLAGS_RF) != 0)
         vcpu_write(vcpu, VCPU_RFLAGS, rflags & ~RFLAGS_RF);
     if ((rflags & RFLAGS_TF) != 0)
         vcpu_raise_single_step(vcpu);
+}
+
+static inline void advance_by(struct vcpu *vcpu, uint64_t from, unsigned length)
+{
+    uint64_t rip = from + length;
+
+    /* Across 4 GiB, where 16 and 32-bit instruction pointers wrap. */
+    if ((from ^ rip) >> 32 != 0 && from <= UINT32_MAX && vcpu_mode(vcpu) != MODE_LONG_64)
+        rip = (uint32_t)rip;
+    uint64_t rflags = virt->advance(vcpu, rip);
+    if ((rflags & (RFLAGS_RF | RFLAGS_TF)) != 0)
+        end_instruction(vcpu, rflags);
+}
+
+static __attribute__((noinline)) void advance_fetched(struct vcpu *vcpu, const struct vmexit *exit)
+{
+    unsigned length = fetch_length(vcpu, exit->kind);
+
+    if (length != 0) {
+        vcpu->length_tries = 0;
+        advance_by(vcpu, exit->rip, length);
+        return;
+    }
+    /* The bytes are another instruction by now, or cannot be fetched: that is what happens next, and nothing has been
+     * stepped over. */
+    if (++vcpu->length_tries > LENGTH_TRIES_MAX)
+        guest_crash(vcpu, "the instruction at 0x%lx is not the one that its exit names (reason 0x%lx)",
+                    vcpu_read(vcpu, VCPU_RIP), exit->reason);
+}
+
+void vcpu_advance(struct vcpu *vcpu, const struct vmexit *exit)
+{
+    if (exit->length != 0)
+        advance_by(vcpu, exit->rip, exit->length);
+    else
+        advance_fetched(vcpu, exit);
 }

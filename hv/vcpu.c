@@ -88,13 +88,14 @@ static void vcpu_wait(struct vcpu *vcpu)
     vcpu_request(vcpu, REQUEST_TIMERS);
 }
 
-/* Mostly there is no event, no window is open and the TPR holds nothing back: then event_deliver would change nothing. */
+/* Mostly there is no event, no window is open and the TPR holds nothing back: then event_deliver would change nothing.
+ */
 static inline bool has_events(struct vcpu *vcpu)
 {
     const struct event_state *events = &vcpu->events;
 
-    return (events->exception.type | events->interrupted.type | vcpu->pending_nmis) != 0 ||
-           (events->nmi_window | events->interrupt_window | events->tpr_threshold | vcpu->tpr >> 4) != 0 ||
+    return (events->exception.type | events->interrupted.type | vcpu->pending_nmis) != 0 || events->nmi_window ||
+           events->interrupt_window || events->tpr_threshold != 0 || vcpu->tpr > 0xf ||
            vcpu->irq->pending(vcpu) != IRQ_NONE;
 }
 

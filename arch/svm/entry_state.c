@@ -12,7 +12,8 @@
 #define CR4_ALLOWED  UINT64_C(0x00f71fff) /* up to UMIP and LA57; FSGSBASE, PCIDE, OSXSAVE; SMEP, SMAP, PKE, CET */
 #define EFER_ALLOWED UINT64_C(0x0036fd01) /* SCE; LME, LMA to TCE; MCOMMIT, INTWB; UAIE, AIBRSE */
 
-#define EVENT_TYPES (BIT(EVENT_TYPE_INTR) | BIT(EVENT_TYPE_NMI) | BIT(EVENT_TYPE_EXCEPT) | BIT(EVENT_TYPE_SOFT))
+#define EVENT_TYPES                                                                                                    \
+    (BIT(EVENT_WORD_INTERRUPT) | BIT(EVENT_WORD_NMI) | BIT(EVENT_WORD_EXCEPTION) | BIT(EVENT_WORD_SOFTWARE_INTERRUPT))
 
 void svm_entry_state(const struct vmcb *vmcb, struct entry_state *state)
 {

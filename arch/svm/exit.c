@@ -144,25 +144,10 @@ static void decode_exit(struct svm_vcpu *svm, struct vmexit *exit)
         decode_host(svm, exit);
 }
 
-/* APM vol. 2, "EXITINTINFO": the same layout as what we inject. */
-static __attribute__((noinline)) void decode_interrupted(struct vcpu *vcpu, uint64_t info)
+/* A valid `info` is an event whose delivery did not come to its end. */
+static __attribute__((noinline)) void return_event(struct vcpu *vcpu, uint64_t info)
 {
-    struct event *event = &vcpu->events.interrupted;
-
-    event->vector = (uint8_t)info;
-    event->length = 0;
-    event->has_error_code = (info & EVENT_ERROR_VALID) != 0;
-    event->error_code = (uint32_t)(info >> 32);
-    switch (info >> EVENT_TYPE_SHIFT & EVENT_TYPE_MASK) {
-    case EVENT_TYPE_INTR: event->type = EVENT_INTERRUPT; break;
-    case EVENT_TYPE_NMI: event->type = EVENT_NMI; break;
-    case EVENT_TYPE_EXCEPT:
-        /* INT3 and INTO are reported as exceptions; only an instruction raises these two. */
-        event->type =
-            event->vector == VECTOR_BP || event->vector == VECTOR_OF ? EVENT_SOFTWARE_EXCEPTION : EVENT_EXCEPTION;
-        break;
-    default: event->type = EVENT_SOFTWARE_INTERRUPT; break;
-    }
+    vcpu->events.interrupted = event_word_decode((uint32_t)info, (uint32_t)(info >> 32));
 }
 
 static __attribute__((noinline)) void keep_state(struct vcpu *vcpu, struct svm_vcpu *svm)
@@ -205,8 +190,8 @@ void svm_run(struct vcpu *vcpu, struct vmexit *exit)
         exit->reason = 0;
         exit->length = 0;
         /* What was to be delivered has to wait as if its delivery had been interrupted. */
-        if ((vmcb->event_injection & EVENT_VALID) != 0)
-            decode_interrupted(vcpu, vmcb->event_injection);
+        if ((vmcb->event_injection & EVENT_WORD_VALID) != 0)
+            return_event(vcpu, vmcb->event_injection);
         vmcb->event_injection = 0;
         return;
     }
@@ -221,7 +206,7 @@ void svm_run(struct vcpu *vcpu, struct vmexit *exit)
         vcpu->tpr = (uint8_t)(tpr_class << 4);
     /* The processor clears what it delivered; what it did not get to is told in EXITINTINFO. */
     vmcb->event_injection = 0;
-    if ((vmcb->exit_interrupt_info & EVENT_VALID) != 0)
-        decode_interrupted(vcpu, vmcb->exit_interrupt_info);
+    if ((vmcb->exit_interrupt_info & EVENT_WORD_VALID) != 0)
+        return_event(vcpu, vmcb->exit_interrupt_info);
     decode_exit(svm, exit);
 }

@@ -179,20 +179,14 @@ static void svm_load_state(struct vcpu *vcpu, const struct vcpu_state *state)
 static void svm_inject(struct vcpu *vcpu, const struct event *event)
 {
     struct svm_vcpu *svm = svm_of(vcpu);
-    uint64_t type = EVENT_TYPE_INTR;
 
     if (event->type == EVENT_NMI) {
-        type = EVENT_TYPE_NMI;
         /* Without virtual NMIs the end of the handler shows only as its IRET. */
         svm->nmi_masked = true;
         svm->iret_seen = false;
         svm->vmcb->intercept_misc1 |= MISC1_IRET;
-    } else if (event->type == EVENT_EXCEPTION) {
-        type = EVENT_TYPE_EXCEPT;
     }
-    svm->vmcb->event_injection = event->vector | type << EVENT_TYPE_SHIFT | EVENT_VALID;
-    if (event->has_error_code)
-        svm->vmcb->event_injection |= EVENT_ERROR_VALID | (uint64_t)event->error_code << 32;
+    svm->vmcb->event_injection = event_word_encode(event) | (uint64_t)event->error_code << 32;
 }
 
 /* The mask ends when the IRET has run: its intercept comes before it, so wait until RIP has left it. */

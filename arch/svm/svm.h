@@ -6,6 +6,7 @@
 #define ARCH_SVM_SVM_H
 
 #include "hv/entry_check.h"
+#include "hv/event_word.h"
 #include "hv/types.h"
 #include "hv/virt.h"
 
@@ -156,16 +157,6 @@ _Static_assert(sizeof(struct vmcb) == PAGE_SIZE, "a VMCB is one page");
 #define TLB_KEEP       0u
 #define TLB_FLUSH_ALL  1u
 #define TLB_FLUSH_ASID 3u
-
-/* event_injection and exit_interrupt_info. APM vol. 2, "Event Injection". */
-#define EVENT_VALID       BIT(31)
-#define EVENT_ERROR_VALID BIT(11)
-#define EVENT_TYPE_SHIFT  8
-#define EVENT_TYPE_MASK   7u
-#define EVENT_TYPE_INTR   0u
-#define EVENT_TYPE_NMI    2u
-#define EVENT_TYPE_EXCEPT 3u
-#define EVENT_TYPE_SOFT   4u
 
 /* exit_info1 of an I/O exit. APM vol. 2, "IOIO Intercept Information". */
 #define IOIO_IN         BIT(0)

@@ -8,8 +8,8 @@
 
 /* All but "other event" (7), which stands for a pending MTF exit. */
 #define EVENT_TYPES                                                                                                    \
-    (BIT(VMX_EVENT_INTERRUPT) | BIT(VMX_EVENT_NMI) | BIT(VMX_EVENT_EXCEPTION) | BIT(VMX_EVENT_SOFTWARE_INTERRUPT) |    \
-     BIT(VMX_EVENT_PRIVILEGED_EXCEPTION) | BIT(VMX_EVENT_SOFTWARE_EXCEPTION))
+    (BIT(EVENT_WORD_INTERRUPT) | BIT(EVENT_WORD_NMI) | BIT(EVENT_WORD_EXCEPTION) |                                     \
+     BIT(EVENT_WORD_SOFTWARE_INTERRUPT) | BIT(EVENT_WORD_PRIVILEGED_EXCEPTION) | BIT(EVENT_WORD_SOFTWARE_EXCEPTION))
 
 static void read_registers(struct entry_state *state)
 {

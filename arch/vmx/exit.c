@@ -27,18 +27,6 @@ _Noreturn void vmx_access_panic(void)
 
 /* ---- Events under way ---- */
 
-static enum event_type event_type_of(unsigned vmx_type)
-{
-    switch (vmx_type) {
-    case VMX_EVENT_INTERRUPT: return EVENT_INTERRUPT;
-    case VMX_EVENT_NMI: return EVENT_NMI;
-    case VMX_EVENT_SOFTWARE_INTERRUPT: return EVENT_SOFTWARE_INTERRUPT;
-    case VMX_EVENT_PRIVILEGED_EXCEPTION:
-    case VMX_EVENT_SOFTWARE_EXCEPTION: return EVENT_SOFTWARE_EXCEPTION;
-    default: return EVENT_EXCEPTION;
-    }
-}
-
 /*
  * What was being delivered when the exit came goes back to hv. When nothing was, the exit may have undone an IRET
  * (`nmi_unblocked`: the exit's own word for it): NMIs are then blocked still. SDM vol. 3, "Information for VM Exits
@@ -46,23 +34,18 @@ static enum event_type event_type_of(unsigned vmx_type)
  */
 static void save_interrupted(struct vcpu *vcpu, bool nmi_unblocked)
 {
-    uint64_t info = vmcs_read(VMCS_VECTORING_EVENT);
-    struct event *event = &vcpu->events.interrupted;
+    uint64_t word = vmcs_read(VMCS_VECTORING_EVENT), error_code = 0;
 
-    if (!(info & EVENT_VALID)) {
+    if (!(word & EVENT_WORD_VALID)) {
         if (nmi_unblocked)
             vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) | BLOCKED_NMI);
         return;
     }
-    *event = (struct event){
-        .type = event_type_of(EVENT_TYPE(info)),
-        .vector = (uint8_t)(info & EVENT_VECTOR_MASK),
-        .has_error_code = (info & EVENT_HAS_ERROR_CODE) != 0,
-    };
-    if (event->has_error_code)
-        event->error_code = (uint32_t)vmcs_read(VMCS_VECTORING_ERROR_CODE);
-    if (EVENT_TYPE(info) >= VMX_EVENT_SOFTWARE_INTERRUPT)
-        event->length = (uint8_t)vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
+    if (word & EVENT_WORD_HAS_ERROR_CODE)
+        error_code = vmcs_read(VMCS_VECTORING_ERROR_CODE);
+    vcpu->events.interrupted = event_word_decode((uint32_t)word, (uint32_t)error_code);
+    if (event_word_type(word) >= EVENT_WORD_SOFTWARE_INTERRUPT)
+        vcpu->events.interrupted.length = (uint8_t)vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
 }
 
 /* Nothing was entered: what hv gave us to deliver is hv's again. */
@@ -79,24 +62,24 @@ static RARE void return_injected(struct vcpu *vcpu, struct vmx_vcpu *vmx)
 
 static void decode_exception(struct vcpu *vcpu, struct vmexit *exit)
 {
-    uint64_t info = vmcs_read(VMCS_EXIT_EVENT);
-    unsigned type = EVENT_TYPE(info);
-    uint8_t vector = (uint8_t)(info & EVENT_VECTOR_MASK);
+    uint64_t word = vmcs_read(VMCS_EXIT_EVENT);
+    unsigned type = event_word_type(word);
+    uint8_t vector = (uint8_t)event_word_vector(word);
 
-    if (type == VMX_EVENT_NMI) {
+    if (type == EVENT_WORD_NMI) {
         exit->kind = EXIT_NONE;
         vmx_unblock_nmi();
         return;
     }
-    save_interrupted(vcpu, vector != VECTOR_DF && (info & EVENT_NMI_UNBLOCKED) != 0);
+    save_interrupted(vcpu, vector != VECTOR_DF && (word & EXIT_EVENT_NMI_UNBLOCKED) != 0);
     exit->exception = (struct exit_exception){
         .vector = vector,
-        .has_error_code = (info & EVENT_HAS_ERROR_CODE) != 0,
+        .has_error_code = (word & EVENT_WORD_HAS_ERROR_CODE) != 0,
         .qualification = vmcs_read(VMCS_EXIT_QUALIFICATION),
     };
     if (exit->exception.has_error_code)
         exit->exception.error_code = (uint32_t)vmcs_read(VMCS_EXIT_ERROR_CODE);
-    if (type >= VMX_EVENT_PRIVILEGED_EXCEPTION)
+    if (type >= EVENT_WORD_PRIVILEGED_EXCEPTION)
         exit->length = (uint8_t)vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
 }
 
@@ -104,7 +87,7 @@ static void decode_external_interrupt(struct vcpu *vcpu, struct vmexit *exit)
 {
     (void)vcpu;
     (void)exit;
-    trap_interrupt((uint8_t)(vmcs_read(VMCS_EXIT_EVENT) & EVENT_VECTOR_MASK));
+    trap_interrupt((uint8_t)event_word_vector(vmcs_read(VMCS_EXIT_EVENT)));
 }
 
 /* The run loop looks at the clock after each EXIT_NONE; the count is used up, so compute it anew. */
@@ -242,14 +225,18 @@ static const struct exit_row rows[REASON_COUNT] = {
 static void decode_exit(struct vcpu *vcpu, struct vmexit *exit, uint64_t reason)
 {
     static const struct exit_row unknown;
-    const struct exit_row *row = reason < REASON_COUNT ? &rows[reason] : &unknown;
+    const struct exit_row *row = &unknown;
 
+    if (__builtin_expect(reason < REASON_COUNT, 1))
+        row = &rows[reason];
     exit->kind = row->kind;
-    exit->length = 0;
-    if (row->form == FORM_INSTRUCTION)
+    if (row->form == FORM_INSTRUCTION) {
         exit->length = (uint8_t)vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
-    else if (row->form == FORM_UNKNOWN)
-        exit->kind = EXIT_UNKNOWN;
+    } else {
+        exit->length = 0;
+        if (row->form == FORM_UNKNOWN)
+            exit->kind = EXIT_UNKNOWN;
+    }
     if (row->decode)
         row->decode(vcpu, exit);
 }

@@ -252,43 +252,33 @@ static void vmx_load_state(struct vcpu *vcpu, const struct vcpu_state *state)
 
 /* ---- Events ---- */
 
-static enum vmx_event_type vmx_event_type(const struct event *event)
-{
-    switch (event->type) {
-    case EVENT_INTERRUPT: return VMX_EVENT_INTERRUPT;
-    case EVENT_NMI: return VMX_EVENT_NMI;
-    case EVENT_SOFTWARE_INTERRUPT: return VMX_EVENT_SOFTWARE_INTERRUPT;
-    case EVENT_SOFTWARE_EXCEPTION:
-        return event->vector == VECTOR_DB ? VMX_EVENT_PRIVILEGED_EXCEPTION : VMX_EVENT_SOFTWARE_EXCEPTION;
-    default: return VMX_EVENT_EXCEPTION;
-    }
-}
-
 /* SDM vol. 3, "Event Injection" and "Checks on VM-Entry Control Fields": "VM-entry interruption-information field". */
 static void vmx_inject(struct vcpu *vcpu, const struct event *event)
 {
     struct vmx_vcpu *vmx = vmx_of(vcpu);
-    unsigned type = vmx_event_type(event);
-    uint64_t info = EVENT_VALID | type << EVENT_TYPE_SHIFT | event->vector;
+    uint64_t word = event_word_encode(event);
+    unsigned type = event_word_type(word);
     uint64_t blocked = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
     uint64_t ended = BLOCKED_STI | BLOCKED_MOV_SS;
 
     /* Real mode has no error codes, and an entry refuses them there. */
-    if (event->has_error_code && (vmcs_read(VMCS_GUEST_CR0) & CR0_PE)) {
-        info |= EVENT_HAS_ERROR_CODE;
-        vmcs_write(VMCS_ENTRY_ERROR_CODE, event->error_code & 0xffff);
+    if (event->has_error_code) {
+        if (vmcs_read(VMCS_GUEST_CR0) & CR0_PE)
+            vmcs_write(VMCS_ENTRY_ERROR_CODE, event->error_code & 0xffff);
+        else
+            word &= ~EVENT_WORD_HAS_ERROR_CODE;
     }
-    if (type >= VMX_EVENT_SOFTWARE_INTERRUPT) {
-        uint8_t usual_length = type == VMX_EVENT_SOFTWARE_INTERRUPT ? 2 : 1;
+    if (type >= EVENT_WORD_SOFTWARE_INTERRUPT) {
+        uint8_t usual_length = type == EVENT_WORD_SOFTWARE_INTERRUPT ? 2 : 1;
         vmcs_write(VMCS_ENTRY_INSTRUCTION_LENGTH, event->length ? event->length : usual_length);
     }
     /* Whatever is delivered ends the shadow of STI and MOV SS; an NMI whose delivery was cut short had blocked itself.
      */
-    if (type == VMX_EVENT_NMI)
+    if (type == EVENT_WORD_NMI)
         ended |= BLOCKED_NMI;
     if (blocked & ended)
         vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, blocked & ~ended);
-    vmcs_write(VMCS_ENTRY_EVENT, info);
+    vmcs_write(VMCS_ENTRY_EVENT, word);
     vmx->injected = *event;
 }
 

@@ -10,6 +10,7 @@
 #include "arch/virt.h"
 #include "arch/x86.h"
 #include "hv/entry_check.h"
+#include "hv/event_word.h"
 #include "hv/types.h"
 #include "hv/vcpu.h"
 #include "hv/virt.h"
@@ -224,23 +225,10 @@ enum control_word {
 #define ENTRY_LOAD_PAT   BIT(14)
 #define ENTRY_LOAD_EFER  BIT(15)
 
-/* ---- Events, for entry, exit and IDT vectoring alike. SDM vol. 3, "VM-Entry Controls for Event Injection" ---- */
+/* ---- State between instructions ---- */
 
-#define EVENT_VECTOR_MASK    0xffu
-#define EVENT_TYPE(info)     ((unsigned)(info) >> 8 & 7u)
-#define EVENT_TYPE_SHIFT     8u
-#define EVENT_HAS_ERROR_CODE BIT(11)
-#define EVENT_NMI_UNBLOCKED  BIT(12) /* an IRET had ended NMI blocking when the exit came */
-#define EVENT_VALID          BIT(31)
-
-enum vmx_event_type {
-    VMX_EVENT_INTERRUPT = 0,
-    VMX_EVENT_NMI = 2,
-    VMX_EVENT_EXCEPTION = 3,
-    VMX_EVENT_SOFTWARE_INTERRUPT = 4,
-    VMX_EVENT_PRIVILEGED_EXCEPTION = 5, /* INT1 */
-    VMX_EVENT_SOFTWARE_EXCEPTION = 6,   /* INT3, INTO */
-};
+/* Of the words that tell of an event (hv/event_word.h), in that of an exit: an IRET had ended NMI blocking when it came. */
+#define EXIT_EVENT_NMI_UNBLOCKED BIT(12)
 
 /* SDM vol. 3, "Guest Non-Register State", table "Format of Interruptibility State". */
 #define BLOCKED_STI    BIT(0)

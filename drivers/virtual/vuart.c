@@ -255,7 +255,8 @@ static bool transmitter_has_room(struct uart_state *uart)
     if (ring_free(&uart->port.out) >= FIFO_SIZE || (uart->modem_control & MCR_LOOP))
         return true;
     __atomic_store_n(&uart->port.wants_room, 1, __ATOMIC_SEQ_CST);
-    /* Whoever polls for room gives the clock a look, and with it the console: also where interrupts reach the CPU late. */
+    /* Whoever polls for room gives the clock a look, and with it the console: also where interrupts reach the CPU late.
+     */
     vcpu_request(uart->guest->vcpus[0], REQUEST_TIMERS);
     return ring_free(&uart->port.out) >= FIFO_SIZE;
 }

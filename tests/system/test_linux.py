@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Debian's Linux, unmodified, used through its shell. The machine is booted once and its tests share it."""
+"""Debian's Linux, unmodified, used through its shell. On QEMU it is booted once and most tests share it."""
 
 import base64
 import functools
@@ -151,6 +151,17 @@ def test_iasl_accepts_the_acpi_tables(linux, tmp_path):
         assert not re.search(r"error|warning|incorrect|invalid", words, re.I), f"{name}:\n{words}"
     words = iasl(tmp_path, "DSDT.dsl")
     assert "0 Errors" in words, words
+
+
+@pytest.mark.machines("bochs-intel", "bochs-amd")
+def test_reaches_its_prompt_elsewhere(lab, machine_name):
+    """The other vendor and the other emulator: a boot, its timer, typed commands, and the end."""
+    shell = boot_linux(lab, machine_name, limit_s=80)
+    assert shell.run("nproc") == "1"
+    assert int(re.search(r"^LOC: +(\d+)", shell.run("cat /proc/interrupts"), re.MULTILINE)[1]) > 100
+    shell.machine.send("poweroff\n")
+    shell.machine.expect(expected.GUEST_OFF.format(name="linux"), 30)
+    assert shell.machine.wait_end(20) is End.POWER_OFF
 
 
 def test_reboots_and_powers_off(lab, machine_name):
