@@ -10,8 +10,8 @@
 #include "hv/machine.h"
 
 /*
- * SMEP, SMAP and UMIP cost nothing where no user code ever runs, and turn a stray jump or pointer into a fault. OSFXSR and OSXSAVE are for resetting
- * a guest's extended state, which otherwise stays untouched in the processor.
+ * SMEP, SMAP and UMIP cost nothing where no user code ever runs, and turn a stray jump or pointer into a fault. OSFXSR
+ * and OSXSAVE are for resetting a guest's extended state, which otherwise stays untouched in the processor.
  */
 static uint64_t wanted_cr4(void)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What belongs to one physical CPU. Variables marked CPU_LOCAL live in a window of the address space that every CPU's own page
- * tables map to pages of its own: the same address, another CPU's page, and nobody else's is reachable.
+ * What belongs to one physical CPU. Variables marked CPU_LOCAL live in a window of the address space that every CPU's
+ * own page tables map to pages of its own: the same address, another CPU's page, and nobody else's is reachable.
  */
 #ifndef ARCH_CPU_H
 #define ARCH_CPU_H

@@ -92,7 +92,8 @@ static int map_window(struct pagetable *space)
 
 static int map_device_into(struct pagetable *space, const struct device_mapping *device)
 {
-    return pagetable_map(space, device->address, device->base, device->size, ACCESS_READ | ACCESS_WRITE, MEMORY_UNCACHED);
+    return pagetable_map(space, device->address, device->base, device->size, ACCESS_READ | ACCESS_WRITE,
+                         MEMORY_UNCACHED);
 }
 
 hpa_t hostmap_create(uint32_t cpu)

@@ -2,10 +2,10 @@
 /*
  * The hypervisor's own address space, one per CPU:
  *
- *   0xffff800000000000 + hpa   RAM that this CPU may reach: page pool, boot modules, its own guest (read/write, never executable)
- *   0xffffff8000000000 + n     device registers, uncached
- *   0xffffffff80000000 + hpa   the image: text executable, constants read-only, data writable
- *   0xffffffffc0000000         this CPU's own stacks and variables, guard pages between
+ *   0xffff800000000000 + hpa   RAM that this CPU may reach: page pool, boot modules, its own guest (read/write, never
+ * executable) 0xffffff8000000000 + n     device registers, uncached 0xffffffff80000000 + hpa   the image: text
+ * executable, constants read-only, data writable 0xffffffffc0000000         this CPU's own stacks and variables, guard
+ * pages between
  */
 #ifndef ARCH_HOSTMAP_H
 #define ARCH_HOSTMAP_H
@@ -24,15 +24,17 @@ void hostmap_init(hpa_t base, uint64_t size);
 _Noreturn void hostmap_enter(hpa_t root, void (*main)(void));
 
 /*
- * Build the address space of a CPU (`cpu` < CPUS_MAX): image, page pool, and that CPU's own window with fresh pages. Returns its root for CR3, or 0
- * when the pool is used up.
+ * Build the address space of a CPU (`cpu` < CPUS_MAX): image, page pool, and that CPU's own window with fresh pages.
+ * Returns its root for CR3, or 0 when the pool is used up.
  */
 hpa_t hostmap_create(uint32_t cpu);
 
-/* Map RAM of this CPU's guest, or a boot module, into one CPU's space. Page-aligned outwards. Returns 0, E_NOMEM or E_BUSY. */
+/* Map RAM of this CPU's guest, or a boot module, into one CPU's space. Page-aligned outwards. Returns 0, E_NOMEM or
+ * E_BUSY. */
 int hostmap_map_ram(uint32_t cpu, hpa_t base, uint64_t size, bool writable);
 
-/* Map device registers uncached into every space that exists and that will be created. NULL when the pool is used up. */
+/* Map device registers uncached into every space that exists and that will be created. NULL when the pool is used up.
+ */
 volatile void *hostmap_map_device(hpa_t base, uint64_t size);
 
 /* Read-only look at firmware memory (ACPI tables) before other CPUs run: maps on demand. NULL when that cannot be. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The physical local APIC. Intel SDM vol. 3, "Advanced Programmable Interrupt Controller (APIC)"; AMD APM vol. 2, "Advanced Programmable Interrupt
- * Controller". Register offsets are those of the memory-mapped form; x2APIC has each at MSR 0x800 + offset / 16.
+ * The physical local APIC. Intel SDM vol. 3, "Advanced Programmable Interrupt Controller (APIC)"; AMD APM vol. 2,
+ * "Advanced Programmable Interrupt Controller". Register offsets are those of the memory-mapped form; x2APIC has each
+ * at MSR 0x800 + offset / 16.
  */
 #include "arch/lapic.h"
 
@@ -37,18 +38,18 @@
 #define SPURIOUS_ENABLE  BIT(8)
 #define DIVIDE_BY_1      0xbu
 
-#define ICR_NMI      0x0400u
-#define ICR_INIT     0x0500u
-#define ICR_STARTUP  0x0600u
-#define ICR_ASSERT   0x4000u
-#define ICR_PENDING  0x1000u
+#define ICR_NMI     0x0400u
+#define ICR_INIT    0x0500u
+#define ICR_STARTUP 0x0600u
+#define ICR_ASSERT  0x4000u
+#define ICR_PENDING 0x1000u
 
 #define APIC_BASE_ENABLE  BIT(11)
 #define APIC_BASE_EXTEND  BIT(10)
 #define APIC_BASE_ADDRESS UINT64_C(0x000ffffffffff000)
 
-#define CALIBRATION_HZ   100u /* a hundredth of a second */
-#define ICR_PATIENCE     1000000u
+#define CALIBRATION_HZ 100u /* a hundredth of a second */
+#define ICR_PATIENCE   1000000u
 
 static volatile uint32_t *registers; /* NULL in x2APIC mode */
 static bool x2apic;
@@ -201,7 +202,8 @@ void lapic_timer_set(uint64_t deadline_ticks)
     uint64_t now = tsc_read();
     uint64_t count = 0;
     if (deadline_ticks != UINT64_MAX) {
-        /* Far deadlines come in steps: the counter has 32 bits, and an early interrupt only looks at the clock again. */
+        /* Far deadlines come in steps: the counter has 32 bits, and an early interrupt only looks at the clock again.
+         */
         uint64_t ticks = deadline_ticks > now ? deadline_ticks - now : 0;
         ticks = min_u64(ticks, ticks_hz);
         count = min_u64(max_u64(ticks * timer_hz / ticks_hz, 1), UINT32_MAX);

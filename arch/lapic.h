@@ -7,7 +7,8 @@
 
 #include "hv/types.h"
 
-/* Switch this CPU's local APIC on, mask its LVTs. x2APIC where the CPU has it. Returns 0, or E_NOSYS when there is none. */
+/* Switch this CPU's local APIC on, mask its LVTs. x2APIC where the CPU has it. Returns 0, or E_NOSYS when there is
+ * none. */
 int lapic_init(void);
 
 uint32_t lapic_id(void);

@@ -15,7 +15,8 @@
 #include "hv/machine.h"
 #include "hv/virt.h"
 
-/* Made by the build from the image's own symbols: offsets from the image base, sorted, and the names one after the other. */
+/* Made by the build from the image's own symbols: offsets from the image base, sorted, and the names one after the
+ * other. */
 extern const uint32_t symbol_count;
 extern const uint32_t symbol_offsets[];
 extern const uint32_t symbol_names[];
@@ -61,7 +62,8 @@ static void print_frame(uint64_t address)
         log_error("  %016lx", address);
 }
 
-/* Frame pointers chain upwards on one stack; anything else ends the walk, so that a broken stack cannot lead it astray. */
+/* Frame pointers chain upwards on one stack; anything else ends the walk, so that a broken stack cannot lead it astray.
+ */
 static void print_backtrace(uint64_t rip, uint64_t rbp)
 {
     log_error("backtrace:");
@@ -103,7 +105,8 @@ static void panic_begin(void)
     uint32_t nobody = NOBODY;
 
     interrupts_off();
-    if (!console_panic() || !__atomic_compare_exchange_n(&panic_owner, &nobody, this_cpu.number, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+    if (!console_panic() || !__atomic_compare_exchange_n(&panic_owner, &nobody, this_cpu.number, false,
+                                                         __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
         for (;;)
             cpu_halt();
     }
@@ -113,7 +116,8 @@ static void panic_begin(void)
     }
 }
 
-/* What the others were doing, as far as they answer. A CPU inside a guest leaves it for the NMI and stops in the exit path. */
+/* What the others were doing, as far as they answer. A CPU inside a guest leaves it for the NMI and stops in the exit
+ * path. */
 static void print_others(void)
 {
     for (uint32_t i = 0; i < 1000000; i++)

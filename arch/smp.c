@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Application processors: INIT, SIPI, own page tables, parked. Intel SDM vol. 3, "MP Initialization Protocol Algorithm".
- * One at a time, so the trampoline page and its parameters are never shared.
+ * Application processors: INIT, SIPI, own page tables, parked. Intel SDM vol. 3, "MP Initialization Protocol
+ * Algorithm". One at a time, so the trampoline page and its parameters are never shared.
  */
 #include "arch/smp.h"
 

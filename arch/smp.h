@@ -8,8 +8,8 @@
 #include "hv/types.h"
 
 /*
- * Start the CPUs with these APIC ids (the boot CPU's own among them or not). `low_page` is a free page below 640 KiB for the trampoline.
- * The boot CPU becomes number 0, the others follow in the order given. Returns how many CPUs run.
+ * Start the CPUs with these APIC ids (the boot CPU's own among them or not). `low_page` is a free page below 640 KiB
+ * for the trampoline. The boot CPU becomes number 0, the others follow in the order given. Returns how many CPUs run.
  */
 uint32_t smp_start(const uint32_t *apic_ids, uint32_t count, hpa_t low_page);
 

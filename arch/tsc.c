@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Two readings of a reference clock, each enclosed by two of the TSC; of several tries the one with the least room between them, so that
- * neither a slow port nor a preempted virtual machine spoils the result.
+ * Two readings of a reference clock, each enclosed by two of the TSC; of several tries the one with the least room
+ * between them, so that neither a slow port nor a preempted virtual machine spoils the result.
  */
 #include "arch/tsc.h"
 
@@ -141,7 +141,8 @@ static bool same_time(const struct cmos_time *a, const struct cmos_time *b)
            a->month == b->month && a->year == b->year;
 }
 
-/* Days since 1970-01-01 of a date of the Gregorian calendar, with the year beginning in March so that the leap day is its last. */
+/* Days since 1970-01-01 of a date of the Gregorian calendar, with the year beginning in March so that the leap day is
+ * its last. */
 static int64_t days_since_epoch(unsigned year, unsigned month, unsigned day)
 {
     unsigned shifted_year = month <= 2 ? year - 1 : year;

@@ -8,8 +8,8 @@
 #include "hv/types.h"
 
 /*
- * Measure against the ACPI PM timer at I/O port `pm_timer_port` (0: there is none), else against the 8254, else ask CPUID.
- * Returns ticks a second, or 0 when nothing answers. Takes a tenth of a second.
+ * Measure against the ACPI PM timer at I/O port `pm_timer_port` (0: there is none), else against the 8254, else ask
+ * CPUID. Returns ticks a second, or 0 when nothing answers. Takes a tenth of a second.
  */
 uint64_t tsc_measure_hz(uint16_t pm_timer_port);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Start-up, in order: read this page first. Two halves: on the loader's ground (start-up stack and page tables) until the boot CPU has an
- * address space of its own, then everything else.
+ * Start-up, in order: read this page first. Two halves: on the loader's ground (start-up stack and page tables) until
+ * the boot CPU has an address space of its own, then everything else.
  */
 #include "arch/cpu.h"
 #include "arch/hostmap.h"
@@ -78,8 +78,8 @@ static void open_consoles(void)
 
 static void print_banner(void)
 {
-    log_info("Bulkhead, a type-1 hypervisor; started by %s (%s)", boot_info.loader[0] != '\0' ? boot_info.loader : "a loader",
-             boot_info.protocol);
+    log_info("Bulkhead, a type-1 hypervisor; started by %s (%s)",
+             boot_info.loader[0] != '\0' ? boot_info.loader : "a loader", boot_info.protocol);
     if (options.unknown[0] != '\0')
         log_error("option \"%s\" is not known; there are console=, log= and on_error=", options.unknown);
     if (boot_info.modules_cut)
@@ -91,7 +91,8 @@ static void init_clock(void)
     uint64_t hz = tsc_measure_hz(acpi.pm_timer);
 
     if (hz == 0) {
-        log_error("no clock answers: neither ACPI PM timer nor 8254 nor CPUID tells the time stamp counter's frequency");
+        log_error(
+            "no clock answers: neither ACPI PM timer nor 8254 nor CPUID tells the time stamp counter's frequency");
         give_up();
     }
     machine_init_clock(hz, cmos_clock_read_s());
@@ -145,7 +146,8 @@ void boot_main(uint32_t magic, uint32_t information)
     log_set_level(options.log_level);
     open_consoles();
     if (!loaded_by_multiboot) {
-        log_error("not started by a multiboot loader (EAX is 0x%x); use GRUB's multiboot2 command, or QEMU's -kernel", magic);
+        log_error("not started by a multiboot loader (EAX is 0x%x); use GRUB's multiboot2 command, or QEMU's -kernel",
+                  magic);
         give_up();
     }
     if (place_choose(&boot_info, virt_stage2_largest(), &places) != 0) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Multiboot 1 and 2: the only file that knows them as a guest of a loader. Multiboot Specification 0.6.96, "Boot information format"; Multiboot2
- * Specification 2.0, "Boot information". Everything is copied: afterwards the loader's memory is free.
+ * Multiboot 1 and 2: the only file that knows them as a guest of a loader. Multiboot Specification 0.6.96, "Boot
+ * information format"; Multiboot2 Specification 2.0, "Boot information". Everything is copied: afterwards the loader's
+ * memory is free.
  */
 #include "boot/multiboot.h"
 

@@ -10,13 +10,13 @@
 extern const uint8_t image_load_start[], image_load_end[];
 
 /* 8 MiB, and 1 MiB for every 4 GiB of RAM: the hypervisor's own tables grow with what they map. */
-#define POOL_BASE          MIB(8)
-#define POOL_RAM_PER_MIB   GIB(4)
-#define TABLE_ENTRY_BYTES  8u
-#define POOL_LIMIT         GIB(4) /* reached by the start-up tables, and by CR3 in 32-bit code */
-#define POOL_ALIGNMENT     MIB(2)
-#define LOW_MEMORY_END     0xa0000u
-#define LOW_MEMORY_START   0x1000u /* not the interrupt vectors */
+#define POOL_BASE         MIB(8)
+#define POOL_RAM_PER_MIB  GIB(4)
+#define TABLE_ENTRY_BYTES 8u
+#define POOL_LIMIT        GIB(4) /* reached by the start-up tables, and by CR3 in 32-bit code */
+#define POOL_ALIGNMENT    MIB(2)
+#define LOW_MEMORY_END    0xa0000u
+#define LOW_MEMORY_START  0x1000u /* not the interrupt vectors */
 
 static bool overlaps(hpa_t base, uint64_t size, hpa_t other_base, uint64_t other_size)
 {

@@ -19,9 +19,9 @@ struct boot_places {
 };
 
 /*
- * Choose from the memory map, clear of the image and the modules, below 4 GiB, as high as possible so that guests get what is left in one piece.
- * The pool has room for tables that map all RAM to guests in pages of `stage2_page` bytes, or is as large as memory below 4 GiB allows. Returns 0 or
- * E_NOMEM.
+ * Choose from the memory map, clear of the image and the modules, below 4 GiB, as high as possible so that guests get
+ * what is left in one piece. The pool has room for tables that map all RAM to guests in pages of `stage2_page` bytes,
+ * or is as large as memory below 4 GiB allows. Returns 0 or E_NOMEM.
  */
 int place_choose(const struct boot_info *info, uint64_t stage2_page, struct boot_places *places);
 

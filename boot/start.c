@@ -67,9 +67,8 @@ static void describe_machine(const struct boot_info *info, const struct boot_pla
 static int map_modules(uint32_t cpu, const struct boot_info *info)
 {
     for (uint32_t i = 0; i < info->module_count; i++) {
-        int error = info->modules[i].size == 0
-                        ? 0
-                        : hostmap_map_ram(cpu, info->modules[i].base, info->modules[i].size, false);
+        int error =
+            info->modules[i].size == 0 ? 0 : hostmap_map_ram(cpu, info->modules[i].base, info->modules[i].size, false);
         if (error != 0) {
             log_error("boot module \"%s\" cannot be mapped (%d)", info->modules[i].name, error);
             return error;
@@ -139,11 +138,12 @@ static int build_guest(const struct plan_guest *planned, const struct boot_info 
         if (error != 0)
             return error;
     }
-    log_info("guest \"%s\": %lu MiB, CPU %u, %s", guest->name, guest->memory_bytes / MIB(1), planned->cpus[0], virt->name);
+    log_info("guest \"%s\": %lu MiB, CPU %u, %s", guest->name, guest->memory_bytes / MIB(1), planned->cpus[0],
+             virt->name);
     for (uint32_t i = 0; i < guest->ram_count; i++) {
         const struct guest_ram *ram = &guest->ram[i];
-        log_debug("guest \"%s\": memory 0x%lx to 0x%lx is host 0x%lx", guest->name, ram->base, ram->base + ram->size - 1,
-                  ram->host);
+        log_debug("guest \"%s\": memory 0x%lx to 0x%lx is host 0x%lx", guest->name, ram->base,
+                  ram->base + ram->size - 1, ram->host);
     }
     return 0;
 }
@@ -199,7 +199,8 @@ int start_guests(const struct boot_info *info, const struct boot_places *places)
     return 0;
 }
 
-/* The console is served by CPU 0: between the exits of its guest, by a timer of that guest's vCPU, or in a loop of its own. */
+/* The console is served by CPU 0: between the exits of its guest, by a timer of that guest's vCPU, or in a loop of its
+ * own. */
 static struct timer console_timer;
 
 static uint64_t next_poll(bool busy)

@@ -9,12 +9,13 @@
 #include "hv/boot_info.h"
 
 /*
- * Find and check the configuration, plan, build every guest and switch virtualization on. Nothing runs yet. Returns 0, or an error after the
- * lines that say what is wrong.
+ * Find and check the configuration, plan, build every guest and switch virtualization on. Nothing runs yet. Returns 0,
+ * or an error after the lines that say what is wrong.
  */
 int start_guests(const struct boot_info *info, const struct boot_places *places);
 
-/* Let the guests run on their CPUs and serve the console, until all have stopped. Returns whether any of them started: a loader may refuse every image. */
+/* Let the guests run on their CPUs and serve the console, until all have stopped. Returns whether any of them started:
+ * a loader may refuse every image. */
 bool run_guests(void);
 
 #endif

@@ -29,8 +29,8 @@ struct boot_memory_range {
 struct boot_module {
     hpa_t base;
     uint64_t size;
-    char name[BOOT_NAME_SIZE]; /* base name of the last word of the module's string */
-    bool name_cut;             /* the name did not fit */
+    char name[BOOT_NAME_SIZE];     /* base name of the last word of the module's string */
+    bool name_cut;                 /* the name did not fit */
     char string[BOOT_STRING_SIZE]; /* the whole string, cut where it does not fit */
 };
 

@@ -68,7 +68,8 @@ bool console_poll(void);
 /* True while something is unsent: the serving CPU then polls every millisecond instead of every ten. */
 bool console_busy(void);
 
-/* Send everything, until it has left the devices, waiting as long as it takes (bounded): before power-off and in a panic. */
+/* Send everything, until it has left the devices, waiting as long as it takes (bounded): before power-off and in a
+ * panic. */
 void console_flush(void);
 
 /*

@@ -11,13 +11,14 @@
 struct guest;
 struct vcpu;
 
-#define CPUID_SIGNATURE       0x40000000u /* "BulkheadHyp " in EBX, ECX, EDX; EAX: highest leaf of this block */
-#define CPUID_TIMING          0x40000010u /* EAX: TSC frequency in kHz; EBX: local APIC timer frequency in kHz */
-#define CPUID_SIGNATURE_EBX   0x6b6c7542u /* "Bulk" */
-#define CPUID_SIGNATURE_ECX   0x64616568u /* "head" */
-#define CPUID_SIGNATURE_EDX   0x20707948u /* "Hyp " */
+#define CPUID_SIGNATURE     0x40000000u /* "BulkheadHyp " in EBX, ECX, EDX; EAX: highest leaf of this block */
+#define CPUID_TIMING        0x40000010u /* EAX: TSC frequency in kHz; EBX: local APIC timer frequency in kHz */
+#define CPUID_SIGNATURE_EBX 0x6b6c7542u /* "Bulk" */
+#define CPUID_SIGNATURE_ECX 0x64616568u /* "head" */
+#define CPUID_SIGNATURE_EDX 0x20707948u /* "Hyp " */
 
-/* Read the processor's leaves and apply the policy. Once, before any guest is made; `apic_timer_hz` goes into CPUID_TIMING. */
+/* Read the processor's leaves and apply the policy. Once, before any guest is made; `apic_timer_hz` goes into
+ * CPUID_TIMING. */
 void cpuid_policy_init(uint64_t apic_timer_hz);
 
 /* A control that the backend lacks: the feature that needs it is taken out of the policy. Before guests run. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Control registers, for the accesses that a backend cannot leave to the processor: the checks of MOV to CR, then the backend's write.
- * Intel SDM vol. 3, "Control Registers"; vol. 2, "MOV—Move to/from Control Registers".
+ * Control registers, for the accesses that a backend cannot leave to the processor: the checks of MOV to CR, then the
+ * backend's write. Intel SDM vol. 3, "Control Registers"; vol. 2, "MOV—Move to/from Control Registers".
  */
 #include "hv/creg.h"
 
@@ -113,7 +113,8 @@ static int control_read(struct vcpu *vcpu, unsigned number, uint64_t *value)
     }
 }
 
-/* Without decode assists only the instruction knows its operand. Returns false when it is none of this kind (any more). */
+/* Without decode assists only the instruction knows its operand. Returns false when it is none of this kind (any more).
+ */
 static bool find_operand(struct vcpu *vcpu, struct vmexit *exit)
 {
     uint8_t bytes[INSTRUCTION_LENGTH_MAX];

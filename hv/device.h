@@ -3,8 +3,9 @@
  * A device model. The registry (drivers/virtual/registry.c) lists all by the name that a configuration uses; a
  * guest gets one `struct device` for each, with the model's own state behind it.
  *
- * Accesses, timers and console calls of one guest's models are serialised by the caller (guest_devices_lock): a model needs no lock
- * of its own. The local APIC is the exception: it is per vCPU, and says itself what may come from elsewhere.
+ * Accesses, timers and console calls of one guest's models are serialised by the caller (guest_devices_lock): a model
+ * needs no lock of its own. The local APIC is the exception: it is per vCPU, and says itself what may come from
+ * elsewhere.
  */
 #ifndef HV_DEVICE_H
 #define HV_DEVICE_H

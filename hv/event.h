@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What to deliver to a vCPU next: an interrupted delivery first, then an exception, NMI, interrupt. Once for both vendors.
+ * What to deliver to a vCPU next: an interrupted delivery first, then an exception, NMI, interrupt. Once for both
+ * vendors.
  */
 #ifndef HV_EVENT_H
 #define HV_EVENT_H
@@ -19,8 +20,8 @@ struct event_state {
 };
 
 /*
- * Raise an exception in the guest: #UD, #GP(0), ... Composes #DF, or a triple fault (guest_reset), with what was being delivered.
- * Intel SDM vol. 3, "Interrupt 8—Double Fault Exception (#DF)".
+ * Raise an exception in the guest: #UD, #GP(0), ... Composes #DF, or a triple fault (guest_reset), with what was being
+ * delivered. Intel SDM vol. 3, "Interrupt 8—Double Fault Exception (#DF)".
  */
 void event_raise(struct vcpu *vcpu, enum vector vector);
 void event_raise_error(struct vcpu *vcpu, enum vector vector, uint32_t error_code);

@@ -10,7 +10,8 @@
 
 struct vcpu;
 
-/* What the run loop does next. A guest that has to stop asks for it with a request, which the top of the loop serves. */
+/* What the run loop does next. A guest that has to stop asks for it with a request, which the top of the loop serves.
+ */
 enum verdict {
     RESUME,       /* enter again where RIP is */
     RESUME_AFTER, /* ... behind the instruction */

@@ -133,7 +133,8 @@ struct guest *guest_create(const struct guest_config *config, const struct guest
         error = build_devices(guest);
     if (error != 0) {
         log_error("guest \"%s\" cannot be built: %s (%d)", guest->name,
-                  error == E_NOMEM ? "the hypervisor's page pool or a fixed table is full" : "a device model failed", error);
+                  error == E_NOMEM ? "the hypervisor's page pool or a fixed table is full" : "a device model failed",
+                  error);
         return NULL;
     }
     guests_created++;
@@ -225,8 +226,8 @@ static enum guest_state guest_turn(struct guest *guest)
 }
 
 /*
- * Come to rest. The last vCPU to do so takes the guest's next turn while no other touches it, then releases them all. Returns false when the guest has stopped
- * for good.
+ * Come to rest. The last vCPU to do so takes the guest's next turn while no other touches it, then releases them all.
+ * Returns false when the guest has stopped for good.
  */
 static bool park(struct vcpu *vcpu)
 {

@@ -16,10 +16,12 @@
 /* The PC's memory map. Guest RAM is one host-contiguous piece below the hole and at most one above 4 GiB. */
 #define GUEST_LOW_RAM_MAX   GIB(3)
 #define GUEST_HIGH_RAM_BASE GIB(4)
-#define GUEST_VGA_HOLE_BASE 0xa0000u /* 0xa0000-0xb7fff is nobody's; 0xb8000 (text) up to 0xbffff is RAM that no map offers */
+#define GUEST_VGA_HOLE_BASE                                                                                            \
+    0xa0000u /* 0xa0000-0xb7fff is nobody's; 0xb8000 (text) up to 0xbffff is RAM that no map offers */
 #define GUEST_VGA_TEXT_BASE 0xb8000u
-#define GUEST_BIOS_BASE     0xe0000u /* the firmware tables of the models live in 0xe0000-0xfffff, reserved in the memory map */
-#define GUEST_HIGH_MEMORY   0x100000u
+#define GUEST_BIOS_BASE                                                                                                \
+    0xe0000u /* the firmware tables of the models live in 0xe0000-0xfffff, reserved in the memory map */
+#define GUEST_HIGH_MEMORY 0x100000u
 
 struct guest_config;
 
@@ -67,7 +69,7 @@ struct guest {
     struct lock devices_lock;
     const char *action_reason; /* a short constant text, for the log */
     const struct boot_info *boot;
-    uint32_t starts; /* the first one and those after resets */
+    uint32_t starts;           /* the first one and those after resets */
     uint32_t unknown_msrs[16]; /* those whose line has been written */
     uint32_t unknown_msr_count;
 };
@@ -86,14 +88,16 @@ static inline void guest_devices_unlock(struct guest *guest)
 }
 
 /*
- * Build a guest from its configuration and what the plan gave it: RAM pieces (host memory that its CPUs map), physical CPUs (one a vCPU). Makes its second-stage
- * tables, vCPUs and device models. On the boot CPU, before any guest runs. Returns the guest, or NULL after a log line that says what failed.
+ * Build a guest from its configuration and what the plan gave it: RAM pieces (host memory that its CPUs map), physical
+ * CPUs (one a vCPU). Makes its second-stage tables, vCPUs and device models. On the boot CPU, before any guest runs.
+ * Returns the guest, or NULL after a log line that says what failed.
  */
 struct guest *guest_create(const struct guest_config *config, const struct guest_ram *ram, uint32_t ram_count,
                            const uint32_t *cpus, const struct boot_info *boot);
 
 /*
- * Run a vCPU (a struct vcpu) on its CPU until the guest has stopped for good. The guest starts, and starts over after a reset, when all its vCPUs are here.
+ * Run a vCPU (a struct vcpu) on its CPU until the guest has stopped for good. The guest starts, and starts over after a
+ * reset, when all its vCPUs are here.
  */
 void guest_main(void *vcpu);
 
@@ -104,12 +108,13 @@ struct guest *guest_get(uint32_t number);
 /* True when no guest runs, or will run, any more. */
 bool guest_all_stopped(void);
 
-/* The guest did what Bulkhead does not offer, or broke: stop it, and say why in a sentence that goes on after `guest "x" stops: `. */
+/* The guest did what Bulkhead does not offer, or broke: stop it, and say why in a sentence that goes on after `guest
+ * "x" stops: `. */
 void guest_crash(struct vcpu *vcpu, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /*
- * From device models (a reset port, ACPI S5) and from a triple fault: carried out when the current exit is done. `why` is a short constant text:
- * "ACPI reset register".
+ * From device models (a reset port, ACPI S5) and from a triple fault: carried out when the current exit is done. `why`
+ * is a short constant text: "ACPI reset register".
  */
 void guest_request_reset(struct guest *guest, const char *why);
 void guest_request_power_off(struct guest *guest, const char *why);

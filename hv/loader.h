@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Put a guest's program into its memory and say where its first vCPU starts. The images are the user's and hostile: every
- * length and address is checked against the file and against the guest's RAM.
+ * Put a guest's program into its memory and say where its first vCPU starts. The images are the user's and hostile:
+ * every length and address is checked against the file and against the guest's RAM.
  */
 #ifndef HV_LOADER_H
 #define HV_LOADER_H
@@ -22,12 +22,12 @@ struct loader_file {
 
 struct loader_input {
     struct loader_file kernel;
-    struct loader_file initrd; /* bytes NULL: none (linux) */
+    struct loader_file initrd;                      /* bytes NULL: none (linux) */
     struct loader_file modules[LOADER_MODULES_MAX]; /* multiboot */
     const char *module_strings[LOADER_MODULES_MAX]; /* the module's whole string, as multiboot passes it */
     uint32_t module_count;
     const char *command_line;
-    uint32_t load_address; /* flat */
+    uint32_t load_address;                /* flat */
     uint16_t entry_segment, entry_offset; /* flat */
 };
 
@@ -46,11 +46,14 @@ struct loader_map_entry {
 uint32_t loader_memory_map(const struct guest *guest, struct loader_map_entry map[LOADER_MAP_MAX]);
 
 /*
- * Each: 0 and the first vCPU's `state`, or a negative error and `error` filled. Memory above what they load is as it was (the caller has
- * cleared it). vCPU state starts from vcpu_state_reset.
+ * Each: 0 and the first vCPU's `state`, or a negative error and `error` filled. Memory above what they load is as it
+ * was (the caller has cleared it). vCPU state starts from vcpu_state_reset.
  */
-int linux_load(struct guest *guest, const struct loader_input *input, struct vcpu_state *state, struct loader_error *error);
-int multiboot_load(struct guest *guest, const struct loader_input *input, struct vcpu_state *state, struct loader_error *error);
-int flat_load(struct guest *guest, const struct loader_input *input, struct vcpu_state *state, struct loader_error *error);
+int linux_load(struct guest *guest, const struct loader_input *input, struct vcpu_state *state,
+               struct loader_error *error);
+int multiboot_load(struct guest *guest, const struct loader_input *input, struct vcpu_state *state,
+                   struct loader_error *error);
+int flat_load(struct guest *guest, const struct loader_input *input, struct vcpu_state *state,
+              struct loader_error *error);
 
 #endif

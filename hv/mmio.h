@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Carry out the instruction that touched device memory, or moved a string to or from a port: fetch, decode, apply to a bus.
+ * Carry out the instruction that touched device memory, or moved a string to or from a port: fetch, decode, apply to a
+ * bus.
  */
 #ifndef HV_MMIO_H
 #define HV_MMIO_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Model-specific registers as guests see them: one row a register, or range, with its reason. What has no row gives #GP and one log line.
- * Intel SDM vol. 4, "Architectural MSRs"; AMD APM vol. 2, appendix A "MSR Cross-Reference"; AMD BKDG and PPR for the C001_xxxx ones.
+ * Model-specific registers as guests see them: one row a register, or range, with its reason. What has no row gives #GP
+ * and one log line. Intel SDM vol. 4, "Architectural MSRs"; AMD APM vol. 2, appendix A "MSR Cross-Reference"; AMD BKDG
+ * and PPR for the C001_xxxx ones.
  */
 #include "hv/msr.h"
 
@@ -30,11 +31,11 @@ const uint32_t msr_direct[] = {
 const uint32_t msr_direct_count = ARRAY_SIZE(msr_direct);
 
 enum msr_kind {
-    MSR_FIXED,    /* reads `value`, writes are swallowed */
-    MSR_READONLY, /* reads `value`, writes give #GP */
-    MSR_ABSENT,   /* #GP, without a log line: operating systems probe for it */
+    MSR_FIXED,     /* reads `value`, writes are swallowed */
+    MSR_READONLY,  /* reads `value`, writes give #GP */
+    MSR_ABSENT,    /* #GP, without a log line: operating systems probe for it */
     MSR_HOST_READ, /* the processor's own value; writes are swallowed */
-    MSR_HANDLED,  /* its own functions */
+    MSR_HANDLED,   /* its own functions */
 };
 
 struct msr_row {
@@ -108,7 +109,8 @@ static int efer_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
     return 0;
 }
 
-/* Bits follow what CPUID offers; LMA is the processor's, and LME stays while paging is on. AMD APM vol. 2, "Extended Feature Enable Register (EFER)". */
+/* Bits follow what CPUID offers; LMA is the processor's, and LME stays while paging is on. AMD APM vol. 2, "Extended
+ * Feature Enable Register (EFER)". */
 static int efer_write(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 {
     uint64_t old = vcpu_read(vcpu, VCPU_EFER);
@@ -168,7 +170,8 @@ static int mtrr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
     return 0;
 }
 
-/* The guest's own memory is write-back to the processor whatever they say (PAT can still lower it); they are kept as written. */
+/* The guest's own memory is write-back to the processor whatever they say (PAT can still lower it); they are kept as
+ * written. */
 static int mtrr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 {
     uint64_t address = BIT(cpuid_physical_bits()) - PAGE_SIZE;
@@ -305,7 +308,8 @@ int msr_policy_write(struct vcpu *vcpu, uint32_t msr, uint64_t value)
     }
 }
 
-/* What firmware leaves: RAM write-back by default, the hole below 4 GiB and the adapters' area uncached. Intel SDM vol. 3, "MTRR Initialization". */
+/* What firmware leaves: RAM write-back by default, the hole below 4 GiB and the adapters' area uncached. Intel SDM vol.
+ * 3, "MTRR Initialization". */
 void msr_reset(struct vcpu *vcpu)
 {
     uint64_t address = BIT(cpuid_physical_bits()) - 1;

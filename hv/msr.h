@@ -9,7 +9,8 @@
 
 struct vcpu;
 
-/* MSRs that a guest reads and writes without an exit: their values live in the VMCS or VMCB, or stay in the processor. */
+/* MSRs that a guest reads and writes without an exit: their values live in the VMCS or VMCB, or stay in the processor.
+ */
 extern const uint32_t msr_direct[];
 extern const uint32_t msr_direct_count;
 

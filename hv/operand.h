@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Memory operands of an emulated instruction that are not the exit's own: found by segment and page tables, in RAM or on the bus.
+ * Memory operands of an emulated instruction that are not the exit's own: found by segment and page tables, in RAM or
+ * on the bus.
  */
 #ifndef HV_OPERAND_H
 #define HV_OPERAND_H
@@ -11,7 +12,8 @@
 struct vcpu;
 
 /*
- * Linear address of segment:offset for `size` bytes, with the checks of the mode. Returns 0, or E_FAULT after raising #GP or #SS.
+ * Linear address of segment:offset for `size` bytes, with the checks of the mode. Returns 0, or E_FAULT after raising
+ * #GP or #SS.
  */
 int operand_linear(struct vcpu *vcpu, enum segment segment, uint64_t offset, unsigned size, bool write, gva_t *linear);
 

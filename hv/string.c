@@ -9,7 +9,8 @@ void *memcpy(void *restrict to, const void *restrict from, size_t size)
     return memmove(to, from, size);
 }
 
-/* Word by word where both sides agree on alignment; byte by byte at the ends. Start-up copies megabytes of guest images with it. */
+/* Word by word where both sides agree on alignment; byte by byte at the ends. Start-up copies megabytes of guest images
+ * with it. */
 void *memmove(void *to, const void *from, size_t size)
 {
     uint8_t *out = to;

@@ -12,8 +12,9 @@
 struct vcpu;
 
 /*
- * Carry out iterations until the instruction is done, the device side leaves its page, or a bounded number has passed (MMIO_PARTLY). `address` is the
- * device side's guest-physical address (0 for INS and OUTS, which have none) and `device_is_written` tells which side it is.
+ * Carry out iterations until the instruction is done, the device side leaves its page, or a bounded number has passed
+ * (MMIO_PARTLY). `address` is the device side's guest-physical address (0 for INS and OUTS, which have none) and
+ * `device_is_written` tells which side it is.
  */
 enum mmio_result string_emulate(struct vcpu *vcpu, const struct instruction *instruction, gpa_t address,
                                 bool device_is_written);

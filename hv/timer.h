@@ -10,7 +10,7 @@
 
 struct vcpu;
 
-#define TIMER_NEVER    UINT64_MAX
+#define TIMER_NEVER     UINT64_MAX
 #define VCPU_TIMERS_MAX 8u
 
 struct timer {

@@ -48,7 +48,7 @@ struct vcpu {
     uint64_t cr2;
     uint32_t requests; /* enum vcpu_request bits; atomic */
     uint32_t released; /* a parked vCPU may go on; atomic */
-    uint8_t tpr;       /* the local APIC's TPR, always current in handlers; the backend carries it to and from hardware */
+    uint8_t tpr; /* the local APIC's TPR, always current in handlers; the backend carries it to and from hardware */
     uint8_t startup_vector;
     uint8_t run_state; /* enum vcpu_run_state */
     uint8_t number;    /* 0 .. guest->vcpu_count - 1; also its APIC id */
@@ -61,7 +61,7 @@ struct vcpu {
     uint64_t pending_nmis; /* 0 to 2: one delivered late, one held, as hardware latches one behind a running one */
     uint64_t guest_xcr0;
     uint32_t length_tries; /* exits in a row whose instruction was not found; see vcpu_advance */
-    bool halted_for_good; /* the line about CLI; HLT has been written */
+    bool halted_for_good;  /* the line about CLI; HLT has been written */
     struct vcpu_mtrrs mtrrs;
     struct paravirt_clock paravirt_clock;
     struct timer *timers[VCPU_TIMERS_MAX];
@@ -85,14 +85,14 @@ void vcpu_state_reset(struct vcpu_state *state);
 void vcpu_state_startup(struct vcpu_state *state, uint8_t vector);
 
 /*
- * Move RIP behind the instruction that exited: the only place that does. `length` 0: fetch and decode it. Ends STI and MOV SS
- * shadows, clears RF, raises the TF trap, truncates RIP by mode.
+ * Move RIP behind the instruction that exited: the only place that does. `length` 0: fetch and decode it. Ends STI and
+ * MOV SS shadows, clears RF, raises the TF trap, truncates RIP by mode.
  */
 void vcpu_advance(struct vcpu *vcpu, const struct vmexit *exit);
 
 /*
- * Fetch the instruction bytes at CS:RIP (room for 15). Returns 0 with how many there are and the mode to decode them in, or an error: of E_FAULT the #PF is
- * raised already; E_NOENT: the code is not in RAM; E_BUSY: enter again.
+ * Fetch the instruction bytes at CS:RIP (room for 15). Returns 0 with how many there are and the mode to decode them
+ * in, or an error: of E_FAULT the #PF is raised already; E_NOENT: the code is not in RAM; E_BUSY: enter again.
  */
 int vcpu_fetch(struct vcpu *vcpu, uint8_t *bytes, unsigned *available, enum decode_mode *mode);
 
@@ -114,8 +114,8 @@ uint64_t vcpu_gpr(struct vcpu *vcpu, unsigned number);
 void vcpu_set_gpr(struct vcpu *vcpu, unsigned number, uint64_t value);
 
 /*
- * A part of a general register as an operand of `size` bytes (1, 2, 4, 8). Writes of 4 bytes clear the upper half, of 1 and 2 keep the rest.
- * `high` selects AH, CH, DH, BH for numbers 4-7 of size 1.
+ * A part of a general register as an operand of `size` bytes (1, 2, 4, 8). Writes of 4 bytes clear the upper half, of 1
+ * and 2 keep the rest. `high` selects AH, CH, DH, BH for numbers 4-7 of size 1.
  */
 uint64_t vcpu_gpr_part(struct vcpu *vcpu, unsigned number, unsigned size, bool high);
 void vcpu_set_gpr_part(struct vcpu *vcpu, unsigned number, unsigned size, bool high, uint64_t value);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The contract between the run loop and a virtualization backend (VT-x or AMD-V): the neutral form of an exit, of
- * processor state, and the few operations that a backend offers. arch/vmx and arch/svm implement it; the unit tests fake it.
+ * processor state, and the few operations that a backend offers. arch/vmx and arch/svm implement it; the unit tests
+ * fake it.
  */
 #ifndef HV_VIRT_H
 #define HV_VIRT_H
@@ -12,7 +13,8 @@ struct vcpu;
 struct guest;
 struct pt_format;
 
-/* Vectors of architectural exceptions. Intel SDM vol. 3, "Interrupt and Exception Handling", "Exception and Interrupt Vectors". */
+/* Vectors of architectural exceptions. Intel SDM vol. 3, "Interrupt and Exception Handling", "Exception and Interrupt
+ * Vectors". */
 enum vector {
     VECTOR_DE = 0,
     VECTOR_DB = 1,
@@ -64,8 +66,9 @@ enum segment {
 };
 
 /*
- * A segment register. `attributes` holds the descriptor's bytes 5 and 6 as VT-x does: bits 0-3 type, 4 S, 5-6 DPL, 7 P, 12 AVL,
- * 13 L, 14 D/B, 15 G; SEGMENT_UNUSABLE for a null one. `limit` is in bytes. Intel SDM vol. 3, "Guest Register State".
+ * A segment register. `attributes` holds the descriptor's bytes 5 and 6 as VT-x does: bits 0-3 type, 4 S, 5-6 DPL, 7 P,
+ * 12 AVL, 13 L, 14 D/B, 15 G; SEGMENT_UNUSABLE for a null one. `limit` is in bytes. Intel SDM vol. 3, "Guest Register
+ * State".
  */
 struct segment_register {
     uint64_t base;
@@ -116,7 +119,8 @@ enum vcpu_register {
     VCPU_REGISTER_COUNT,
 };
 
-/* What a reset or a loader sets before a vCPU's first instruction. Everything else takes its reset value (vcpu_reset). */
+/* What a reset or a loader sets before a vCPU's first instruction. Everything else takes its reset value (vcpu_reset).
+ */
 struct vcpu_state {
     uint64_t gpr[GPR_COUNT];
     uint64_t rip;
@@ -127,10 +131,10 @@ struct vcpu_state {
 };
 
 enum exit_kind {
-    EXIT_NONE,               /* nothing for hv: the backend served it (a host interrupt, a kick) */
-    EXIT_INTERRUPT_WINDOW,   /* the guest can take an interrupt now; also TPR below threshold */
-    EXIT_NMI_WINDOW,         /* the guest can take an NMI now */
-    EXIT_EXCEPTION,          /* an intercepted exception: #DB, #AC, #MC, #UD */
+    EXIT_NONE,             /* nothing for hv: the backend served it (a host interrupt, a kick) */
+    EXIT_INTERRUPT_WINDOW, /* the guest can take an interrupt now; also TPR below threshold */
+    EXIT_NMI_WINDOW,       /* the guest can take an NMI now */
+    EXIT_EXCEPTION,        /* an intercepted exception: #DB, #AC, #MC, #UD */
     EXIT_CPUID,
     EXIT_HLT,
     EXIT_PIO,
@@ -141,22 +145,22 @@ enum exit_kind {
     EXIT_CLTS,
     EXIT_LMSW,
     EXIT_DR_ACCESS,
-    EXIT_MEMORY,             /* the second-stage tables refused an access */
-    EXIT_HYPERCALL,          /* VMCALL or VMMCALL */
+    EXIT_MEMORY,    /* the second-stage tables refused an access */
+    EXIT_HYPERCALL, /* VMCALL or VMMCALL */
     EXIT_XSETBV,
     EXIT_INVD,
     EXIT_WBINVD,
     EXIT_RDPMC,
-    EXIT_RDTSC,              /* RDTSC or RDTSCP, where an intercept cannot be off */
+    EXIT_RDTSC, /* RDTSC or RDTSCP, where an intercept cannot be off */
     EXIT_MONITOR,
     EXIT_MWAIT,
     EXIT_PAUSE,
     EXIT_INVLPG,
-    EXIT_VIRTUALIZATION,     /* a VMX or SVM instruction, SKINIT, GETSEC, RSM, ...: #UD for the guest */
+    EXIT_VIRTUALIZATION, /* a VMX or SVM instruction, SKINIT, GETSEC, RSM, ...: #UD for the guest */
     EXIT_TASK_SWITCH,
     EXIT_TRIPLE_FAULT,
-    EXIT_ENTRY_FAILURE,      /* the processor refused to enter */
-    EXIT_UNKNOWN,            /* `reason` is the hardware's number */
+    EXIT_ENTRY_FAILURE, /* the processor refused to enter */
+    EXIT_UNKNOWN,       /* `reason` is the hardware's number */
     EXIT_KIND_COUNT,
 };
 
@@ -205,7 +209,8 @@ struct exit_entry_failure {
 };
 
 /*
- * One exit, decoded. `length` is the instruction's, 0 where the hardware does not tell (vcpu_advance then fetches and decodes).
+ * One exit, decoded. `length` is the instruction's, 0 where the hardware does not tell (vcpu_advance then fetches and
+ * decodes).
  */
 struct vmexit {
     enum exit_kind kind;
@@ -253,7 +258,7 @@ struct virt_blocking {
 };
 
 struct virt_ops {
-    const char *name;            /* "AMD-V", "VT-x" */
+    const char *name;               /* "AMD-V", "VT-x" */
     const struct pt_format *stage2; /* NPT or EPT */
     /* The largest page that this CPU's second-stage tables may use for a guest's RAM: PAGE_SIZE_4K, _2M or _1G. */
     uint64_t (*stage2_largest)(void);
@@ -265,8 +270,8 @@ struct virt_ops {
     /* Put the state into the control block, all else to reset values, and flush its translations. */
     void (*vcpu_load_state)(struct vcpu *vcpu, const struct vcpu_state *state);
     /*
-     * Enter the guest until it exits; fill `exit`. Looks at vcpu->requests once more with kicks held off and returns EXIT_NONE without
-     * entering when one is set. What was being delivered goes to vcpu->events.interrupted.
+     * Enter the guest until it exits; fill `exit`. Looks at vcpu->requests once more with kicks held off and returns
+     * EXIT_NONE without entering when one is set. What was being delivered goes to vcpu->events.interrupted.
      */
     void (*run)(struct vcpu *vcpu, struct vmexit *exit);
 

@@ -19,17 +19,6 @@
 #define MSR_VM_HSAVE_PA 0xc0010117u
 #define VM_CR_SVMDIS    BIT(4)
 
-/* Exceptions that a guest must not be able to deliver to itself for ever (#DB, #AC), and machine checks. */
-#define INTERCEPTED_EXCEPTIONS (1u << VECTOR_DB | 1u << VECTOR_AC | 1u << VECTOR_MC)
-
-/* Task switches are not among them: the processor carries them out inside the guest, on the guest's own tables. */
-#define INTERCEPTED_MISC1                                                                                              \
-    (MISC1_INTR | MISC1_NMI | MISC1_SMI | MISC1_INIT | MISC1_RDPMC | MISC1_CPUID | MISC1_RSM | MISC1_INVD |            \
-     MISC1_HLT | MISC1_INVLPGA | MISC1_IOIO | MISC1_MSR | MISC1_FERR_FREEZE | MISC1_SHUTDOWN)
-#define INTERCEPTED_MISC2                                                                                              \
-    (MISC2_VMRUN | MISC2_VMMCALL | MISC2_VMLOAD | MISC2_VMSAVE | MISC2_STGI | MISC2_CLGI | MISC2_SKINIT |              \
-     MISC2_WBINVD | MISC2_MONITOR | MISC2_MWAIT | MISC2_XSETBV | MISC2_RDPRU)
-
 bool svm_has_next_rip;
 bool svm_has_flush_by_asid;
 
@@ -125,9 +114,9 @@ int svm_vcpu_create(struct vcpu *vcpu)
         return E_NOMEM;
     svm->vmcb = vmcb;
     vcpu->backend = svm;
-    vmcb->intercept_exceptions = INTERCEPTED_EXCEPTIONS;
-    vmcb->intercept_misc1 = INTERCEPTED_MISC1;
-    vmcb->intercept_misc2 = INTERCEPTED_MISC2;
+    vmcb->intercept_exceptions = intercept_bits(svm_intercepts, WORD_EXCEPTIONS);
+    vmcb->intercept_misc1 = intercept_bits(svm_intercepts, WORD_MISC1);
+    vmcb->intercept_misc2 = intercept_bits(svm_intercepts, WORD_MISC2);
     vmcb->iopm_base = iopm;
     vmcb->msrpm_base = msrpm;
     vmcb->asid = 1; /* one vCPU a CPU, for good: every guest's translations live under its CPU's ASID 1 */
@@ -135,5 +124,11 @@ int svm_vcpu_create(struct vcpu *vcpu)
     vmcb->nested_control = NESTED_PAGING;
     vmcb->nested_cr3 = vcpu->guest->stage2_root;
     __asm__ volatile("vmsave %0" : : "a"(svm->host_address) : "memory");
-    return 0;
+
+    const uint32_t words[] = {
+        [WORD_EXCEPTIONS] = vmcb->intercept_exceptions,
+        [WORD_MISC1] = vmcb->intercept_misc1,
+        [WORD_MISC2] = vmcb->intercept_misc2,
+    };
+    return intercept_verify("AMD-V", svm_intercepts, words);
 }

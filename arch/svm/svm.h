@@ -7,6 +7,7 @@
 
 #include "hv/entry_check.h"
 #include "hv/event_word.h"
+#include "hv/intercept.h"
 #include "hv/types.h"
 #include "hv/virt.h"
 
@@ -235,6 +236,14 @@ extern bool svm_has_flush_by_asid;
 /* setup.c */
 int svm_cpu_enable(void);
 int svm_vcpu_create(struct vcpu *vcpu);
+
+/* intercepts.c: hv's list in these words of the VMCB. */
+enum intercept_word {
+    WORD_EXCEPTIONS,
+    WORD_MISC1,
+    WORD_MISC2,
+};
+extern const struct intercept_place svm_intercepts[INTERCEPT_COUNT];
 
 /* entry_state.c: what the VMCB has for VMRUN beyond entry_state_read. Pure. */
 void svm_entry_state(const struct vmcb *vmcb, struct entry_state *state);

@@ -345,8 +345,8 @@ static void flush_translations(struct vmx_vcpu *vmx)
 {
     struct flush_descriptor ept = {vmcs_read(VMCS_EPT_POINTER), 0};
     struct flush_descriptor vpid = {1, 0};
-    uint64_t ept_type = vmx_cpu.ept_vpid & INVEPT_SINGLE ? FLUSH_SINGLE_CONTEXT : FLUSH_ALL_CONTEXTS;
-    uint64_t vpid_type = vmx_cpu.ept_vpid & INVVPID_SINGLE ? FLUSH_SINGLE_CONTEXT : FLUSH_ALL_CONTEXTS;
+    uint64_t ept_type = (vmx_cpu.ept_vpid & INVEPT_SINGLE) != 0 ? FLUSH_SINGLE_CONTEXT : FLUSH_ALL_CONTEXTS;
+    uint64_t vpid_type = (vmx_cpu.ept_vpid & INVVPID_SINGLE) != 0 ? FLUSH_SINGLE_CONTEXT : FLUSH_ALL_CONTEXTS;
 
     vmx->flush = false;
     __asm__ volatile("invept %0, %1; jbe vmcs_access_failed" : : "m"(ept), "r"(ept_type) : "cc", "memory");

@@ -83,12 +83,11 @@ uint64_t vmx_stage2_largest(void)
     return (capability & EPT_2M_PAGES) != 0 ? PAGE_SIZE_2M : PAGE_SIZE_4K;
 }
 
-/* ---- Controls: one table of what we ask for ---- */
+/* ---- Controls: one table of what we ask for, beside hv's list of intercepts ---- */
 
 enum need {
-    NEEDED,    /* nothing works without it */
-    INTERCEPT, /* the guest reaches the processor where it is missing: start-up says so */
-    WANTED,    /* costs speed, or a feature that CPUID then hides (hide_features) */
+    NEEDED, /* nothing works without it */
+    WANTED, /* costs speed, or a feature that CPUID then hides (hide_features) */
     MUST_BE_OFF,
 };
 
@@ -100,17 +99,9 @@ struct control {
 };
 
 static const struct control controls[] = {
-    {CONTROLS_PIN, NEEDED, PIN_EXTERNAL_INTERRUPT, "external-interrupt exiting"},
-    {CONTROLS_PIN, NEEDED, PIN_NMI, "NMI exiting"},
     {CONTROLS_PIN, NEEDED, PIN_VIRTUAL_NMIS, "virtual NMIs"},
     {CONTROLS_PIN, WANTED, PIN_PREEMPTION_TIMER, "VMX-preemption timer"},
     {CONTROLS_PRIMARY, NEEDED, PRIMARY_SECONDARY, "secondary controls"},
-    {CONTROLS_PRIMARY, NEEDED, PRIMARY_HLT, "HLT exiting"},
-    {CONTROLS_PRIMARY, NEEDED, PRIMARY_MWAIT, "MWAIT exiting"},
-    {CONTROLS_PRIMARY, NEEDED, PRIMARY_MONITOR, "MONITOR exiting"},
-    {CONTROLS_PRIMARY, NEEDED, PRIMARY_RDPMC, "RDPMC exiting"},
-    {CONTROLS_PRIMARY, NEEDED, PRIMARY_IO_BITMAPS, "I/O bitmaps"},
-    {CONTROLS_PRIMARY, NEEDED, PRIMARY_MSR_BITMAPS, "MSR bitmaps"},
     {CONTROLS_PRIMARY, NEEDED, PRIMARY_TSC_OFFSETTING, "TSC offsetting"},
     {CONTROLS_PRIMARY, WANTED, PRIMARY_TPR_SHADOW, "TPR shadow"}, /* else CR8 exits: controls_negotiate */
     {CONTROLS_PRIMARY, MUST_BE_OFF, PRIMARY_INVLPG, "INVLPG exiting"},
@@ -120,11 +111,9 @@ static const struct control controls[] = {
     {CONTROLS_PRIMARY, MUST_BE_OFF, PRIMARY_MOV_DR, "MOV-DR exiting"},
     {CONTROLS_SECONDARY, NEEDED, SECONDARY_EPT, "EPT"},
     {CONTROLS_SECONDARY, NEEDED, SECONDARY_UNRESTRICTED, "unrestricted guest"},
-    {CONTROLS_SECONDARY, INTERCEPT, SECONDARY_WBINVD, "WBINVD exiting"},
     {CONTROLS_SECONDARY, WANTED, SECONDARY_VPID, "VPID"},
     {CONTROLS_SECONDARY, WANTED, SECONDARY_RDTSCP, "RDTSCP"},
     {CONTROLS_SECONDARY, WANTED, SECONDARY_INVPCID, "INVPCID"},
-    {CONTROLS_SECONDARY, WANTED, SECONDARY_ENCLS, "ENCLS exiting"}, /* only processors with SGX have it, or need it */
     {CONTROLS_EXIT, NEEDED, EXIT_SAVE_DEBUG, "save debug controls"},
     {CONTROLS_EXIT, NEEDED, EXIT_HOST_64_BIT, "host address-space size"},
     {CONTROLS_EXIT, NEEDED, EXIT_ACKNOWLEDGE, "acknowledge interrupt on exit"},
@@ -167,8 +156,6 @@ static int control_take(const struct control *control, uint64_t capability)
         log_error("VT-x: this processor lacks the control \"%s\", which Bulkhead needs", control->name);
         return E_NOSYS;
     }
-    if (control->need == INTERCEPT && this_cpu.number == 0)
-        log_info("VT-x: no \"%s\" on this processor: guests execute that instruction themselves", control->name);
     return 0;
 }
 
@@ -178,7 +165,8 @@ static int controls_negotiate(bool has_true)
 
     for (unsigned word = 0; word < CONTROLS_WORDS; word++) {
         capability[word] = controls_capability((enum control_word)word, has_true);
-        vmx_cpu.controls[word] = (uint32_t)capability[word];
+        vmx_cpu.controls[word] =
+            (uint32_t)capability[word] | (intercept_bits(vmx_intercepts, word) & (uint32_t)(capability[word] >> 32));
     }
     for (size_t i = 0; i < ARRAY_SIZE(controls); i++) {
         int error = control_take(&controls[i], capability[controls[i].word]);
@@ -277,7 +265,7 @@ int vmx_cpu_enable(void)
 /* Four bitmaps of 1 KiB: reads of 0-1fff, reads of c0000000-c0001fff, then writes. SDM vol. 3, "MSR-Bitmap Address". */
 static void msr_pass(uint8_t *bitmap, uint32_t msr, bool write)
 {
-    uint8_t *reads = bitmap + (msr & BIT(31) ? 1024 : 0);
+    uint8_t *reads = bitmap + ((msr & BIT(31)) != 0 ? 1024 : 0);
     uint32_t index = msr & 0x1fff;
     uint8_t keep = (uint8_t) ~(1u << index % 8);
 
@@ -305,9 +293,7 @@ static void write_controls(const struct vmx_vcpu *vmx)
     vmcs_write(VMCS_SECONDARY_CONTROLS, vmx_cpu.controls[CONTROLS_SECONDARY]);
     vmcs_write(VMCS_EXIT_CONTROLS, vmx_cpu.controls[CONTROLS_EXIT]);
     vmcs_write(VMCS_ENTRY_CONTROLS, vmx_cpu.controls[CONTROLS_ENTRY]);
-    /* #DB and #AC because their delivery can loop for ever, with every kick held off; #MC because it is the machine's.
-     */
-    vmcs_write(VMCS_EXCEPTION_BITMAP, BIT(VECTOR_DB) | BIT(VECTOR_AC) | BIT(VECTOR_MC));
+    vmcs_write(VMCS_EXCEPTION_BITMAP, intercept_bits(vmx_intercepts, WORD_EXCEPTIONS));
     vmcs_write(VMCS_PAGE_FAULT_MASK, 0);
     vmcs_write(VMCS_PAGE_FAULT_MATCH, 0);
     vmcs_write(VMCS_CR3_TARGET_COUNT, 0);
@@ -373,6 +359,19 @@ static void hide_features(void)
     cpuid_policy_hide(CPUID_FEATURE_XSAVES);
 }
 
+/* The finished VMCS. */
+static int verify_intercepts(void)
+{
+    const uint32_t words[] = {
+        [CONTROLS_PIN] = (uint32_t)vmcs_read(VMCS_PIN_CONTROLS),
+        [CONTROLS_PRIMARY] = (uint32_t)vmcs_read(VMCS_PRIMARY_CONTROLS),
+        [CONTROLS_SECONDARY] = (uint32_t)vmcs_read(VMCS_SECONDARY_CONTROLS),
+        [WORD_EXCEPTIONS] = (uint32_t)vmcs_read(VMCS_EXCEPTION_BITMAP),
+    };
+
+    return intercept_verify("VT-x", vmx_intercepts, words);
+}
+
 int vmx_vcpu_create(struct vcpu *vcpu)
 {
     hpa_t address, vmcs_address;
@@ -402,5 +401,5 @@ int vmx_vcpu_create(struct vcpu *vcpu)
     write_host_state();
     hide_features();
     vmx_cpu.current = vmx;
-    return 0;
+    return verify_intercepts();
 }

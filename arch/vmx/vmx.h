@@ -11,6 +11,7 @@
 #include "arch/x86.h"
 #include "hv/entry_check.h"
 #include "hv/event_word.h"
+#include "hv/intercept.h"
 #include "hv/types.h"
 #include "hv/vcpu.h"
 #include "hv/virt.h"
@@ -339,6 +340,10 @@ static inline bool vmx_has(enum control_word word, uint64_t control)
 uint64_t vmx_stage2_largest(void);
 int vmx_cpu_enable(void);
 int vmx_vcpu_create(struct vcpu *vcpu);
+
+/* intercepts.c: hv's list in the words of enum control_word, and in one more. */
+#define WORD_EXCEPTIONS CONTROLS_WORDS
+extern const struct intercept_place vmx_intercepts[INTERCEPT_COUNT];
 
 /* entry_state.c: what the VMCS has for an entry beyond entry_state_read. */
 void vmx_entry_state(const struct vmx_vcpu *vmx, struct entry_state *state);

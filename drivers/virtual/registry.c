@@ -16,6 +16,6 @@
 #include "hv/device.h"
 
 const struct device_ops *const device_registry[] = {
-    &vlapic_device,  &vioapic_device, &vpic_device, &vpit_device, &vrtc_device, &vuart_device, &vkeyboard_device,
-    &vsystem_device, &vvga_device,    &vpci_device, &vacpi_device, NULL,
+    &vlapic_device,    &vioapic_device, &vpic_device, &vpit_device, &vrtc_device,  &vuart_device,
+    &vkeyboard_device, &vsystem_device, &vvga_device, &vpci_device, &vacpi_device, NULL,
 };

@@ -18,9 +18,9 @@
  */
 #define VLAPIC_PERIOD_NS_MIN UINT64_C(100000)
 
-#define VLAPIC_BASE           UINT64_C(0xfee00000)
-#define VLAPIC_VERSION        0x14u
-#define VLAPIC_CPUID_X2APIC   BIT(21) /* of CPUID.1:ECX */
+#define VLAPIC_BASE         UINT64_C(0xfee00000)
+#define VLAPIC_VERSION      0x14u
+#define VLAPIC_CPUID_X2APIC BIT(21) /* of CPUID.1:ECX */
 
 /*
  * device->state holds the APICs. They hang on vcpu->lapic and vcpu->irq. Those operations run on the vCPU's own CPU:
@@ -29,7 +29,8 @@
  */
 extern const struct device_ops vlapic_device;
 
-/* Whether guests get the x2APIC mode on this machine: where its own processor has it. TSC-deadline mode they always have. */
+/* Whether guests get the x2APIC mode on this machine: where its own processor has it. TSC-deadline mode they always
+ * have. */
 bool vlapic_x2apic_offered(void);
 
 #endif

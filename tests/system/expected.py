@@ -30,8 +30,8 @@ STARTER_GUEST = r"^(bulkhead: )?\s*\[guest\."
 # The flat guest of our own.
 HELLO = r"hello"
 
-# With log=debug: where the host keeps a guest's VGA text memory.
-VGA_TEXT_AT = LINE + r'guest "{name}": .*0x0*b8000\b.*\bhost 0x([0-9a-f]+)'
+# With log=debug: where the host keeps a guest's VGA text memory. The number is whole only when its line is.
+VGA_TEXT_AT = LINE + r'guest "{name}": memory 0xb8000 to 0x[0-9a-f]+ is host 0x([0-9a-f]+)\n'
 
 # Something that is not a multiboot loader jumped to the entry point: seen on the serial line or on the screen.
 NO_LOADER = r"multiboot"

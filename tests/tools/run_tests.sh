@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# run_tests.sh MAKE TARGET...: makes every target, also after one failed, and ends with a summary of them all.
+# run_tests.sh MAKE TARGET...: makes every target, also after one failed, and ends with a summary of them all,
+# whose last line is in build/test-summary too.
 set -u
 
 make=$1
@@ -21,5 +22,6 @@ for target in "$@"; do
 done
 echo "==== summary"
 printf '%s' "$summary"
-echo "$(($# - failed)) passed, $failed failed"
+mkdir -p build
+echo "$(($# - failed)) passed, $failed failed" | tee build/test-summary
 [ "$failed" = 0 ]
