@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The VMCB: layout, intercepts, exit codes. AMD APM vol. 2, appendix B "VMCB Layout", appendix C "SVM Intercept Exit Codes".
+ * The VMCB: layout, intercepts, exit codes. AMD APM vol. 2, appendix B "VMCB Layout", appendix C "SVM Intercept Exit
+ * Codes".
  */
 #ifndef ARCH_SVM_SVM_H
 #define ARCH_SVM_SVM_H
@@ -71,7 +72,8 @@ struct vmcb {
     uint8_t reserved_678[0x1000 - 0x678];
 };
 
-#define VMCB_OFFSET(field, offset) _Static_assert(offsetof(struct vmcb, field) == (offset), "APM vol. 2, appendix B: " #field)
+#define VMCB_OFFSET(field, offset)                                                                                     \
+    _Static_assert(offsetof(struct vmcb, field) == (offset), "APM vol. 2, appendix B: " #field)
 VMCB_OFFSET(intercept_exceptions, 0x008);
 VMCB_OFFSET(intercept_misc3, 0x014);
 VMCB_OFFSET(pause_filter_count, 0x03e);
@@ -220,8 +222,8 @@ struct svm_vcpu {
     hpa_t vmcb_address;
     hpa_t host_address; /* where VMSAVE keeps the host's TR and the like */
     bool flush;
-    bool nmi_masked;    /* an NMI handler of the guest runs, until its IRET */
-    bool iret_seen;     /* ... whose IRET is about to run, at iret_rip */
+    bool nmi_masked; /* an NMI handler of the guest runs, until its IRET */
+    bool iret_seen;  /* ... whose IRET is about to run, at iret_rip */
     bool nmi_window;
     bool step;          /* TF is ours, to stop behind that IRET */
     bool step_guest_tf; /* and what the guest's TF was */

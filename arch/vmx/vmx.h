@@ -228,7 +228,8 @@ enum control_word {
 
 /* ---- State between instructions ---- */
 
-/* Of the words that tell of an event (hv/event_word.h), in that of an exit: an IRET had ended NMI blocking when it came. */
+/* Of the words that tell of an event (hv/event_word.h), in that of an exit: an IRET had ended NMI blocking when it
+ * came. */
 #define EXIT_EVENT_NMI_UNBLOCKED BIT(12)
 
 /* SDM vol. 3, "Guest Non-Register State", table "Format of Interruptibility State". */
