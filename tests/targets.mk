@@ -116,14 +116,14 @@ test-files: $(IMAGE) $(GUEST_IMAGES) $(demo_files) | $(test_packages)
 
 test-system: setup-test
 	@$(MAKE) -s --no-print-directory test-files
-	@$(pytest) tests/system -v --no-header -n $(TEST_JOBS) --dist loadgroup --durations=5 $(TESTS)
+	@$(pytest) tests/system -v --no-header -n $(TEST_JOBS) --dist loadgroup --durations=5 $(if $(EVERYWHERE),--everywhere) $(TESTS)
 
 test: setup-test
 	@tests/tools/run_tests.sh $(MAKE) check test-unit test-system
 
 # Also what "make test" leaves out because it tells little more and takes long.
 test-all: setup-test
-	@tests/tools/run_tests.sh $(MAKE) check test-unit test-system TESTS="--everywhere $(TESTS)"
+	@EVERYWHERE=1 tests/tools/run_tests.sh $(MAKE) check test-unit test-system
 
 # ---- What exits cost, beside KVM ----------------------------------------------------------------------
 

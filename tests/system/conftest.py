@@ -29,11 +29,16 @@ EVERY = tuple(MACHINES)
 
 def pytest_addoption(parser):
     parser.addoption("--machine", action="append", choices=EVERY, help="only on this machine; may be repeated")
+    parser.addoption("--everywhere", action="store_true", help="also on the machines that tell little more")
     parser.addoption("--image", type=Path, default=IMAGE, help="the image to boot (default: build/bulkhead.elf)")
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "machines(*names): the machines a test runs on; all when it is not given")
+    config.addinivalue_line(
+        "markers",
+        "machines(*names, everywhere=names): where a test runs, all when it is not given; "
+        "and where it runs as well with --everywhere",
+    )
 
 
 def pytest_generate_tests(metafunc):
@@ -42,6 +47,8 @@ def pytest_generate_tests(metafunc):
     if "machine_name" in metafunc.fixturenames and not own:
         mark = metafunc.definition.get_closest_marker("machines")
         names = mark.args if mark else EVERY
+        if mark and metafunc.config.getoption("everywhere"):
+            names += mark.kwargs.get("everywhere", ())
         wanted = metafunc.config.getoption("machine") or EVERY
         metafunc.parametrize("machine_name", [name for name in names if name in wanted], scope="module")
 

@@ -8,7 +8,7 @@ import payloads
 import pytest
 from machine import Boot
 
-pytestmark = pytest.mark.machines("qemu-amd")
+ON_ALL = pytest.mark.machines("qemu-amd", everywhere=("bochs-intel", "bochs-amd"))
 
 
 def configuration(name, boot, memory, cmdline):
@@ -16,6 +16,7 @@ def configuration(name, boot, memory, cmdline):
     return f"[guest.{name}]\n{keys}"
 
 
+@ON_ALL
 def test_memtest_finds_no_error(lab, machine_name):
     """Up to its test #4, or a later one: it draws its screen every two seconds only."""
     modules = {
@@ -28,6 +29,7 @@ def test_memtest_finds_no_error(lab, machine_name):
     assert int(machine.expect(r"Errors: *(\d+)", 20)[1]) == 0
 
 
+@ON_ALL
 def test_gnumach_asks_for_its_bootstrap(lab, machine_name):
     modules = {
         "test.toml": configuration("mach", "multiboot", "128M", "console=com0"),
@@ -38,6 +40,7 @@ def test_gnumach_asks_for_its_bootstrap(lab, machine_name):
     machine.expect(r"No bootstrap code", 60)
 
 
+@pytest.mark.machines("qemu-amd")
 def test_grub_invaders_draw_their_screen(lab, machine_name):
     modules = {"test.toml": configuration("invaders", "multiboot", "16M", ""), "kernel": payloads.INVADERS}
     machine = lab.start(machine_name, Boot("console=com1 log=debug on_error=poweroff", modules))

@@ -164,6 +164,7 @@ def test_reaches_its_prompt_elsewhere(lab, machine_name):
     assert shell.machine.wait_end(20) is End.POWER_OFF
 
 
+@pytest.mark.machines("qemu-amd", everywhere=("bochs-intel",))
 def test_reboots_and_powers_off(lab, machine_name):
     shell = boot_linux(lab, machine_name)
     shell.machine.send("reboot\n")
