@@ -13,7 +13,7 @@ import expected  # noqa: E402
 import payloads  # noqa: E402
 from bochs import Bochs  # noqa: E402
 from machine import IMAGE, ROOT, Boot, Machine  # noqa: E402
-from qemu import QemuAmd  # noqa: E402
+from qemu import QemuAmd, QemuKvm, kvm_is_nested  # noqa: E402
 
 Machine.forbidden = expected.PANIC
 LOGS = ROOT / "build/test-logs"
@@ -24,6 +24,9 @@ MACHINES = {
     "bochs-intel": (Bochs, {"model": "corei7_haswell_4770"}),
     "bochs-amd": (Bochs, {"model": "ryzen"}),
 }
+EMULATED = tuple(MACHINES)
+if kvm_is_nested():
+    MACHINES["qemu-kvm"] = (QemuKvm, {})
 EVERY = tuple(MACHINES)
 
 
@@ -46,9 +49,10 @@ def pytest_generate_tests(metafunc):
     own = any("machine_name" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
     if "machine_name" in metafunc.fixturenames and not own:
         mark = metafunc.definition.get_closest_marker("machines")
-        names = mark.args if mark else EVERY
-        if mark and metafunc.config.getoption("everywhere"):
-            names += mark.kwargs.get("everywhere", ())
+        names = mark.args if mark else EMULATED
+        if metafunc.config.getoption("everywhere"):
+            names += mark.kwargs.get("everywhere", ()) if mark else ()
+            names += tuple(name for name in EVERY if name not in EMULATED and "qemu-amd" in names)
         wanted = metafunc.config.getoption("machine") or EVERY
         metafunc.parametrize("machine_name", [name for name in names if name in wanted], scope="module")
 
@@ -85,7 +89,7 @@ class Lab:
 
 @pytest.fixture
 def lab(request, tmp_path):
-    lab = Lab(request.config.getoption("image"), tmp_path)
+    lab = Lab(request.config.getoption("image").resolve(), tmp_path)
     request.node.machines = lab.machines
     yield lab
     lab.close()
@@ -94,7 +98,7 @@ def lab(request, tmp_path):
 @pytest.fixture(scope="module")
 def shared_lab(request, tmp_path_factory):
     """For a machine that several tests use."""
-    lab = Lab(request.config.getoption("image"), tmp_path_factory.mktemp("shared"))
+    lab = Lab(request.config.getoption("image").resolve(), tmp_path_factory.mktemp("shared"))
     yield lab
     lab.close()
 

@@ -2,6 +2,7 @@
 """QEMU's TCG: the AMD-V machine. It is started halted, so that no event is missed, and watched through QMP."""
 
 import json
+import os
 import socket
 import threading
 import time
@@ -87,6 +88,7 @@ class Monitor:
 
 class QemuAmd(Machine):
     vendor = "amd"
+    accelerator = "tcg"
 
     def __init__(self, boot, *, cpu=EPYC, machine="pc", loader="kernel", icount=False, linux=None, **common):
         """loader: "kernel" (QEMU's multiboot 1), "multiboot1" or "multiboot2" (GRUB from a CD).
@@ -100,7 +102,7 @@ class QemuAmd(Machine):
         self.monitor = None
 
     def emulator_command(self):
-        command = ["qemu-system-x86_64", "-S", "-accel", "tcg", "-machine", self.machine, "-cpu", self.cpu]
+        command = ["qemu-system-x86_64", "-S", "-accel", self.accelerator, "-machine", self.machine, "-cpu", self.cpu]
         command += ["-m", str(self.memory_mb), "-smp", str(self.cpus), "-nic", "none", "-display", "none"]
         command += ["-no-reboot", "-no-user-config"]
         command += ["-chardev", "socket,id=com1,path=com1,server=on,wait=off", "-serial", "chardev:com1"]
@@ -149,3 +151,19 @@ class QemuAmd(Machine):
         """The 80 by 25 characters of a VGA text screen at a physical address."""
         text = self.read_physical(address, 80 * 25 * 2)[::2].decode("cp437")
         return "\n".join(text[row * 80 : row * 80 + 80].replace("\0", " ").rstrip() for row in range(25))
+
+
+def kvm_is_nested() -> bool:
+    """Whether this machine's own KVM offers its guests virtualization."""
+    offers = [path.read_text().strip() in ("Y", "1") for path in Path("/sys/module").glob("kvm_*/parameters/nested")]
+    return any(offers) and os.access("/dev/kvm", os.R_OK | os.W_OK)
+
+
+class QemuKvm(QemuAmd):
+    """The processor of the machine that runs the tests, of whichever vendor, through nested KVM."""
+
+    vendor = "host"
+    accelerator = "kvm"
+
+    def __init__(self, boot, **common):
+        super().__init__(boot, **{"cpu": "host", **common})
