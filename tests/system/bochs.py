@@ -29,7 +29,7 @@ boot: cdrom
 mouse: enabled=0
 plugin_ctrl: speaker=0
 sound: driver=dummy
-com1: enabled=1, mode=socket-server, dev=localhost:{port}
+com1: enabled=1, mode=socket-server, dev=127.0.0.1:{port}
 panic: action=fatal
 error: action=ignore
 info: action=ignore
