@@ -211,6 +211,15 @@ void lapic_timer_set(uint64_t deadline_ticks)
     lapic_write(LAPIC_TIMER_INITIAL, (uint32_t)count);
 }
 
+bool lapic_timer_due(void)
+{
+    if (tsc_read() < this_cpu.timer_deadline)
+        return false;
+    lapic_write(LAPIC_TPR, 0); /* any write to it makes QEMU weigh anew what is pending */
+    interrupts_let_in();
+    return true;
+}
+
 const char *lapic_mode_name(void)
 {
     if (x2apic)

@@ -25,6 +25,13 @@ void lapic_timer_calibrate(uint64_t tsc_hz);
 /* Arm the one-shot timer for `deadline_ticks` of the TSC; UINT64_MAX switches off. */
 void lapic_timer_set(uint64_t deadline_ticks);
 
+/*
+ * Looks at the clock whether this CPU's timer is due, and takes its interrupt if so. Emulators need this: QEMU may lose
+ * the signal of an interrupt that comes at the same time as a VMRUN or #VMEXIT, and Bochs holds it while a guest runs
+ * with IF=0. The caller has interrupts off.
+ */
+bool lapic_timer_due(void);
+
 /* "xAPIC" or "x2APIC", and how the timer is armed. */
 const char *lapic_mode_name(void);
 

@@ -57,7 +57,8 @@ void machine_kick(uint32_t cpu)
 
 void machine_wait(const uint32_t *stop_when_set)
 {
-    wait_for_interrupt(stop_when_set);
+    if (!lapic_timer_due())
+        wait_for_interrupt(stop_when_set);
 }
 
 void machine_relax(void)

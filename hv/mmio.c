@@ -345,7 +345,7 @@ enum mmio_result mmio_emulate(struct vcpu *vcpu, const struct vmexit *exit, uint
     enum mmio_result result;
 
     /* No instruction did it: the interrupt table, the task state or the stack is where no memory is. */
-    if (vcpu->events.interrupted.type != EVENT_NONE) {
+    if (exit->memory.delivering) {
         guest_crash(vcpu, "the delivery of vector %u reached device memory at 0x%lx", vcpu->events.interrupted.vector,
                     address);
         return MMIO_CRASHED;

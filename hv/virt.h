@@ -176,7 +176,8 @@ struct exit_memory {
     gpa_t address;
     bool write;
     bool fetch;
-    bool page_walk; /* the processor was walking the guest's page tables */
+    bool page_walk;  /* the processor was walking the guest's page tables */
+    bool delivering; /* it was delivering an event: no instruction did it */
     bool linear_valid;
     gva_t linear;
 };

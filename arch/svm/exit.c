@@ -4,6 +4,7 @@
  */
 #include "arch/svm/svm.h"
 
+#include "arch/lapic.h"
 #include "arch/x86.h"
 #include "hv/vcpu.h"
 
@@ -53,6 +54,7 @@ static void decode_memory(const struct vmcb *vmcb, struct vmexit *exit)
         .write = (vmcb->exit_info1 & NPF_WRITE) != 0,
         .fetch = (vmcb->exit_info1 & NPF_FETCH) != 0,
         .page_walk = (vmcb->exit_info1 & NPF_GUEST_WALK) != 0,
+        .delivering = (vmcb->exit_interrupt_info & EVENT_WORD_VALID) != 0,
     };
 }
 
@@ -96,8 +98,10 @@ static void decode_host(struct svm_vcpu *svm, struct vmexit *exit)
     case SVM_EXIT_INIT: exit->kind = EXIT_NONE; break;
     case SVM_EXIT_VINTR: exit->kind = EXIT_INTERRUPT_WINDOW; break;
     case SVM_EXIT_IRET:
-        svm->iret_seen = true;
-        svm->iret_rip = vmcb->rip;
+        if (svm->nmi_masked) { /* else it was to open the interrupt window */
+            svm->iret_seen = true;
+            svm->iret_rip = vmcb->rip;
+        }
         vmcb->intercept_misc1 &= ~MISC1_IRET;
         exit->kind = EXIT_NMI_WINDOW;
         break;
@@ -171,6 +175,18 @@ static __attribute__((noinline)) void entry_refused(struct vcpu *vcpu, struct sv
     };
 }
 
+/* After an exit, or no entry: a virtual interrupt that was not taken waits as if its delivery had been interrupted. */
+static void end_virtual_delivery(struct vcpu *vcpu, struct svm_vcpu *svm)
+{
+    uint64_t control = svm->vmcb->interrupt_control;
+
+    svm->delivering = false;
+    if ((control & INTERRUPT_VIRQ) != 0)
+        vcpu->events.interrupted =
+            (struct event){.type = EVENT_INTERRUPT, .vector = (uint8_t)(control >> INTERRUPT_VECTOR_SHIFT)};
+    svm_update_virtual_interrupt(svm);
+}
+
 void svm_run(struct vcpu *vcpu, struct vmexit *exit)
 {
     struct svm_vcpu *svm = vcpu->backend;
@@ -184,6 +200,8 @@ void svm_run(struct vcpu *vcpu, struct vmexit *exit)
         /* If ever VMRUN refuses, then after a change by hv: what the guest itself loads, the processor has judged. */
         keep_state(vcpu, svm);
     }
+    if (lapic_timer_due())
+        vcpu_request(vcpu, REQUEST_TIMERS);
     if (svm_enter(vcpu->gpr, svm->vmcb_address, svm->host_address, &vcpu->requests) != 0) {
         exit->kind = EXIT_NONE;
         exit->rip = vmcb->rip;
@@ -193,8 +211,12 @@ void svm_run(struct vcpu *vcpu, struct vmexit *exit)
         if ((vmcb->event_injection & EVENT_WORD_VALID) != 0)
             return_event(vcpu, vmcb->event_injection);
         vmcb->event_injection = 0;
+        if (svm->delivering)
+            end_virtual_delivery(vcpu, svm);
         return;
     }
+    if (svm->delivering)
+        end_virtual_delivery(vcpu, svm);
     if ((uint32_t)vmcb->exit_code == SVM_EXIT_INVALID_LOW) {
         entry_refused(vcpu, svm, exit);
         return;

@@ -21,6 +21,7 @@
 
 bool svm_has_next_rip;
 bool svm_has_flush_by_asid;
+bool svm_repeats_injection;
 
 /* The processor keeps the host's state here across VMRUN; this CPU's own page. */
 static CPU_LOCAL hpa_t host_save_address;
@@ -54,6 +55,7 @@ int svm_cpu_enable(void)
         return E_NOSYS;
     }
     svm_has_next_rip = (facts.features & SVM_FEATURE_NRIP) != 0;
+    svm_repeats_injection = machine_cpuid(0x40000000, 0).ebx == 0x54474354; /* "TCGT", the start of TCG's signature */
     svm_has_flush_by_asid = (facts.features & SVM_FEATURE_FLUSH_BY_ASID) != 0;
     if (virt_pages(1, &host_save_address) == NULL)
         return E_NOMEM;

@@ -173,13 +173,42 @@ static void svm_load_state(struct vcpu *vcpu, const struct vcpu_state *state)
     vmcb->intercept_misc1 &= ~(MISC1_VINTR | MISC1_IRET);
     vmcb->intercept_cr_write = 0;
     svm->nmi_masked = svm->iret_seen = svm->nmi_window = svm->step = false;
+    svm->window = svm->delivering = false;
     svm->flush = true;
+}
+
+/*
+ * A window is a virtual interrupt of the highest priority that is intercepted when it would be taken.
+ *
+ * QEMU's emulation may deliver an interrupt of EVENTINJ twice: it does not forget the vector once it is delivered, and
+ * any break in its loop before the next exit delivers it again, whatever IF says. There an interrupt is delivered as a
+ * virtual interrupt with its own vector, which is taken at once, as it is given only to a guest that is open to it.
+ * There is but one virtual interrupt: a window behind a delivery is opened at the next exit, at the latest at the
+ * handler's IRET.
+ */
+void svm_update_virtual_interrupt(struct svm_vcpu *svm)
+{
+    struct vmcb *vmcb = svm->vmcb;
+
+    vmcb->interrupt_control &= ~INTERRUPT_VIRTUAL;
+    vmcb->intercept_misc1 &= ~MISC1_VINTR;
+    if (svm->delivering || svm->window)
+        vmcb->interrupt_control |= INTERRUPT_VIRTUAL;
+    if (svm->window)
+        vmcb->intercept_misc1 |= svm->delivering ? MISC1_IRET : MISC1_VINTR;
 }
 
 static void svm_inject(struct vcpu *vcpu, const struct event *event)
 {
     struct svm_vcpu *svm = svm_of(vcpu);
 
+    if (event->type == EVENT_INTERRUPT && svm_repeats_injection) {
+        svm->delivering = true;
+        svm->vmcb->interrupt_control &= ~INTERRUPT_VECTOR;
+        svm->vmcb->interrupt_control |= (uint64_t)event->vector << INTERRUPT_VECTOR_SHIFT;
+        svm_update_virtual_interrupt(svm);
+        return;
+    }
     if (event->type == EVENT_NMI) {
         /* Without virtual NMIs the end of the handler shows only as its IRET. */
         svm->nmi_masked = true;
@@ -218,10 +247,7 @@ static uint64_t svm_advance(struct vcpu *vcpu, uint64_t rip)
     return svm_read(vcpu, VCPU_RFLAGS);
 }
 
-/*
- * An interrupt window is a virtual interrupt of the highest priority that is intercepted when it would be taken. An NMI
- * window is the single step behind the IRET that ends the mask, or behind a shadow.
- */
+/* An NMI window is the single step behind the IRET that ends the mask, or behind a shadow. */
 static void svm_window(struct vcpu *vcpu, enum virt_window window, bool on)
 {
     struct svm_vcpu *svm = svm_of(vcpu);
@@ -234,12 +260,9 @@ static void svm_window(struct vcpu *vcpu, enum virt_window window, bool on)
             svm->step_guest_tf = (vmcb->rflags & RFLAGS_TF) != 0;
             vmcb->rflags |= RFLAGS_TF;
         }
-    } else if (on) {
-        vmcb->intercept_misc1 |= MISC1_VINTR;
-        vmcb->interrupt_control |= INTERRUPT_VIRQ | INTERRUPT_IGNORE_TPR | UINT64_C(0xf) << INTERRUPT_PRIO_SHIFT;
     } else {
-        vmcb->intercept_misc1 &= ~MISC1_VINTR;
-        vmcb->interrupt_control &= ~INTERRUPT_VIRQ;
+        svm->window = on;
+        svm_update_virtual_interrupt(svm);
     }
 }
 

@@ -149,11 +149,14 @@ _Static_assert(sizeof(struct vmcb) == PAGE_SIZE, "a VMCB is one page");
 #define CR_WRITE_CR8 (1u << 8)
 
 /* interrupt_control. APM vol. 2, "Virtualizing the Local APIC". */
-#define INTERRUPT_TPR_MASK   UINT64_C(0xff)
-#define INTERRUPT_VIRQ       BIT(8)
-#define INTERRUPT_PRIO_SHIFT 16
-#define INTERRUPT_IGNORE_TPR BIT(20)
-#define INTERRUPT_MASKING    BIT(24)
+#define INTERRUPT_TPR_MASK     UINT64_C(0xff)
+#define INTERRUPT_VIRQ         BIT(8)
+#define INTERRUPT_PRIO_SHIFT   16
+#define INTERRUPT_IGNORE_TPR   BIT(20)
+#define INTERRUPT_MASKING      BIT(24)
+#define INTERRUPT_VECTOR_SHIFT 32
+#define INTERRUPT_VECTOR       (UINT64_C(0xff) << INTERRUPT_VECTOR_SHIFT)
+#define INTERRUPT_VIRTUAL      (INTERRUPT_VIRQ | INTERRUPT_IGNORE_TPR | UINT64_C(0xf) << INTERRUPT_PRIO_SHIFT)
 
 #define NESTED_PAGING BIT(0)
 
@@ -225,6 +228,8 @@ struct svm_vcpu {
     bool nmi_masked; /* an NMI handler of the guest runs, until its IRET */
     bool iret_seen;  /* ... whose IRET is about to run, at iret_rip */
     bool nmi_window;
+    bool window;        /* hv wants the interrupt window */
+    bool delivering;    /* the virtual interrupt is one to deliver; the window comes after it */
     bool step;          /* TF is ours, to stop behind that IRET */
     bool step_guest_tf; /* and what the guest's TF was */
     uint64_t iret_rip;
@@ -234,6 +239,7 @@ struct svm_vcpu {
 /* Facts of this CPU, read once by setup.c. */
 extern bool svm_has_next_rip;
 extern bool svm_has_flush_by_asid;
+extern bool svm_repeats_injection; /* QEMU's emulation; see svm_update_virtual_interrupt */
 
 /* setup.c */
 int svm_cpu_enable(void);
@@ -249,6 +255,9 @@ extern const struct intercept_place svm_intercepts[INTERCEPT_COUNT];
 
 /* entry_state.c: what the VMCB has for VMRUN beyond entry_state_read. Pure. */
 void svm_entry_state(const struct vmcb *vmcb, struct entry_state *state);
+
+/* svm.c: set the VMCB's virtual interrupt after a change of `delivering` or `window`. */
+void svm_update_virtual_interrupt(struct svm_vcpu *svm);
 
 /* exit.c */
 void svm_run(struct vcpu *vcpu, struct vmexit *exit);

@@ -30,22 +30,24 @@ _Noreturn void vmx_access_panic(void)
 /*
  * What was being delivered when the exit came goes back to hv. When nothing was, the exit may have undone an IRET
  * (`nmi_unblocked`: the exit's own word for it): NMIs are then blocked still. SDM vol. 3, "Information for VM Exits
- * That Occur During Event Delivery" and "Resuming Guest Software After Handling an Exception".
+ * That Occur During Event Delivery" and "Resuming Guest Software After Handling an Exception". Returns whether there
+ * was any.
  */
-static void save_interrupted(struct vcpu *vcpu, bool nmi_unblocked)
+static bool save_interrupted(struct vcpu *vcpu, bool nmi_unblocked)
 {
     uint64_t word = vmcs_read(VMCS_VECTORING_EVENT), error_code = 0;
 
     if (!(word & EVENT_WORD_VALID)) {
         if (nmi_unblocked)
             vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) | BLOCKED_NMI);
-        return;
+        return false;
     }
     if (word & EVENT_WORD_HAS_ERROR_CODE)
         error_code = vmcs_read(VMCS_VECTORING_ERROR_CODE);
     vcpu->events.interrupted = event_word_decode((uint32_t)word, (uint32_t)error_code);
     if (event_word_type(word) >= EVENT_WORD_SOFTWARE_INTERRUPT)
         vcpu->events.interrupted.length = (uint8_t)vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
+    return true;
 }
 
 /* Nothing was entered: what hv gave us to deliver is hv's again. */
@@ -71,7 +73,7 @@ static void decode_exception(struct vcpu *vcpu, struct vmexit *exit)
         vmx_unblock_nmi();
         return;
     }
-    save_interrupted(vcpu, vector != VECTOR_DF && (word & EXIT_EVENT_NMI_UNBLOCKED) != 0);
+    (void)save_interrupted(vcpu, vector != VECTOR_DF && (word & EXIT_EVENT_NMI_UNBLOCKED) != 0);
     exit->exception = (struct exit_exception){
         .vector = vector,
         .has_error_code = (word & EVENT_WORD_HAS_ERROR_CODE) != 0,
@@ -102,7 +104,7 @@ static void decode_task_switch(struct vcpu *vcpu, struct vmexit *exit)
 {
     uint64_t qualification = vmcs_read(VMCS_EXIT_QUALIFICATION);
 
-    save_interrupted(vcpu, false);
+    (void)save_interrupted(vcpu, false);
     exit->task_switch.selector = (uint16_t)qualification;
     exit->task_switch.source = (uint8_t)(qualification >> 30 & 3);
 }
@@ -110,7 +112,7 @@ static void decode_task_switch(struct vcpu *vcpu, struct vmexit *exit)
 static void decode_triple_fault(struct vcpu *vcpu, struct vmexit *exit)
 {
     (void)exit;
-    save_interrupted(vcpu, false);
+    (void)save_interrupted(vcpu, false);
 }
 
 /* SDM vol. 3, table "Exit Qualification for Control-Register Accesses". */
@@ -149,8 +151,9 @@ static void decode_ept_violation(struct vcpu *vcpu, struct vmexit *exit)
 {
     uint64_t qualification = vmcs_read(VMCS_EXIT_QUALIFICATION);
 
-    save_interrupted(vcpu, (qualification & BIT(12)) != 0);
+    bool delivering = save_interrupted(vcpu, (qualification & BIT(12)) != 0);
     exit->memory = (struct exit_memory){
+        .delivering = delivering,
         .address = vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS),
         .write = (qualification & BIT(1)) != 0,
         .fetch = (qualification & BIT(2)) != 0,
