@@ -51,7 +51,7 @@ def refused(machine, pattern) -> str:
     return text
 
 
-@pytest.mark.machines("qemu-amd")
+@pytest.mark.machines("qemu-amd", "bochs-intel")
 @pytest.mark.parametrize("mistake", CONFIGURATIONS)
 def test_configuration(lab, machine_name, mistake):
     configuration, pattern = CONFIGURATIONS[mistake]
@@ -60,7 +60,7 @@ def test_configuration(lab, machine_name, mistake):
     assert len(re.findall(expected.POSITION, text)) <= 1, "one mistake, one message"
 
 
-@pytest.mark.machines("qemu-amd")
+@pytest.mark.machines("qemu-amd", "bochs-intel")
 def test_every_mistake_of_a_file_is_reported(lab, machine_name):
     configuration = GUEST.replace("memory =", "memmory =").replace('"flat"', '"flatt"')
     machine = lab.start(machine_name, Boot(modules={"test.toml": configuration, "hello.bin": payloads.HELLO}))
@@ -75,7 +75,7 @@ def test_no_configuration(lab, machine_name):
     assert re.search(expected.STARTER_GUEST, text, re.MULTILINE)
 
 
-@pytest.mark.machines("qemu-amd")
+@pytest.mark.machines("qemu-amd", "bochs-intel")
 def test_no_module_at_all(lab, machine_name):
     refused(lab.start(machine_name, Boot()), expected.NO_CONFIGURATION)
 
@@ -94,7 +94,7 @@ KERNELS = {
 }
 
 
-@pytest.mark.machines("qemu-amd")
+@pytest.mark.machines("qemu-amd", "bochs-intel")
 @pytest.mark.parametrize("mistake", KERNELS)
 def test_kernel(lab, machine_name, mistake):
     boot, memory, kernel, pattern = KERNELS[mistake]
