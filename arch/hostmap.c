@@ -160,13 +160,3 @@ hpa_t hostmap_image_address(const void *symbol)
 {
     return (uint64_t)(uintptr_t)symbol - HOSTMAP_IMAGE_BASE;
 }
-
-hpa_t hostmap_physical(const void *pointer)
-{
-    struct pagetable_mapping mapping;
-    uint64_t address = (uint64_t)(uintptr_t)pointer;
-
-    if (pagetable_lookup(&spaces[this_cpu.number], address, &mapping) != 0)
-        return 0;
-    return mapping.hpa + (address - mapping.address);
-}

@@ -43,7 +43,4 @@ const void *hostmap_map_firmware(hpa_t base, uint64_t size);
 /* The image's host-physical address of one of its own symbols. */
 hpa_t hostmap_image_address(const void *symbol);
 
-/* The host-physical address behind a pointer into this CPU's own window or the image or RAM map. */
-hpa_t hostmap_physical(const void *pointer);
-
 #endif

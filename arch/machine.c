@@ -106,25 +106,3 @@ void machine_reset_registers(void)
     dr3_write(0);
     dr6_write(0xffff0ff0);
 }
-
-uint64_t machine_debug_register_read(unsigned number)
-{
-    switch (number) {
-    case 0: return dr0_read();
-    case 1: return dr1_read();
-    case 2: return dr2_read();
-    case 3: return dr3_read();
-    default: return dr6_read();
-    }
-}
-
-void machine_debug_register_write(unsigned number, uint64_t value)
-{
-    switch (number) {
-    case 0: dr0_write(value); break;
-    case 1: dr1_write(value); break;
-    case 2: dr2_write(value); break;
-    case 3: dr3_write(value); break;
-    default: dr6_write(value); break;
-    }
-}

@@ -1,21 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What all device models share: finding one by name and claiming its addresses.
+ * What all device models share: claiming their addresses.
  */
 #include "hv/device.h"
 
 #include "hv/error.h"
 #include "hv/guest.h"
-#include "hv/string.h"
-
-const struct device_ops *device_find(const char *name)
-{
-    for (const struct device_ops *const *ops = device_registry; *ops != NULL; ops++) {
-        if (strcmp((*ops)->name, name) == 0)
-            return *ops;
-    }
-    return NULL;
-}
 
 int device_claim_ports(struct device *device, uint16_t base, uint16_t size, unsigned access_bytes_max,
                        const struct bus_ops *ops)

@@ -44,7 +44,4 @@ int device_claim_memory(struct device *device, gpa_t base, uint64_t size, unsign
 /* All models, in the order in which they are initialised; ended by NULL. drivers/virtual/registry.c. */
 extern const struct device_ops *const device_registry[];
 
-/* The model of that name, or NULL. */
-const struct device_ops *device_find(const char *name);
-
 #endif

@@ -61,10 +61,6 @@ int machine_xcr0_write(uint64_t value);
 /* Bring the FPU, XCR0, debug registers DR0-DR3 and DR6 and CR2 of this CPU to the state that a reset leaves. */
 void machine_reset_registers(void);
 
-/* The guest values that stay in the processor while the hypervisor runs. */
-uint64_t machine_debug_register_read(unsigned number);
-void machine_debug_register_write(unsigned number, uint64_t value);
-
 /* A bug of the hypervisor itself: say so, with registers and a backtrace, and end. */
 _Noreturn void machine_panic(const char *format, ...) PRINTF_LIKE(1, 2);
 

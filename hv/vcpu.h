@@ -45,9 +45,8 @@ struct vcpu_mtrrs {
 
 struct vcpu {
     uint64_t gpr[GPR_COUNT]; /* first, for the assembler; RSP lives in the control block */
-    uint64_t cr2;
-    uint32_t requests; /* enum vcpu_request bits; atomic */
-    uint32_t released; /* a parked vCPU may go on; atomic */
+    uint32_t requests;       /* enum vcpu_request bits; atomic */
+    uint32_t released;       /* a parked vCPU may go on; atomic */
     uint8_t tpr; /* the local APIC's TPR, always current in handlers; the backend carries it to and from hardware */
     uint8_t startup_vector;
     uint8_t run_state; /* enum vcpu_run_state */

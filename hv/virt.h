@@ -178,8 +178,6 @@ struct exit_memory {
     bool fetch;
     bool page_walk;  /* the processor was walking the guest's page tables */
     bool delivering; /* it was delivering an event: no instruction did it */
-    bool linear_valid;
-    gva_t linear;
 };
 
 struct exit_register {

@@ -96,4 +96,4 @@ fuzz-replay: $(FUZZERS:%=$(BUILD)/replay/%)
 .SECONDARY: $(FUZZERS:%=$(BUILD)/native/tests/fuzz/fuzz_%.c.o) $(BUILD)/native/tests/fuzz/replay.c.o \
             $(FUZZERS:%=$(BUILD)/fuzz/tests/fuzz/fuzz_%.c.o) $(fuzz_helpers)
 
--include $(fuzz_objects:.o=.d) $(clang_objects:.o=.d) $(wildcard $(BUILD)/fuzz/tests/*/*.d)
+-include $(fuzz_objects:.o=.d) $(clang_objects:.o=.d) $(wildcard $(BUILD)/fuzz/tests/*/*.d $(BUILD)/native/tests/fuzz/*.d)

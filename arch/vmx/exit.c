@@ -157,11 +157,8 @@ static void decode_ept_violation(struct vcpu *vcpu, struct vmexit *exit)
         .address = vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS),
         .write = (qualification & BIT(1)) != 0,
         .fetch = (qualification & BIT(2)) != 0,
-        .linear_valid = (qualification & BIT(7)) != 0,
         .page_walk = (qualification & (BIT(7) | BIT(8))) == BIT(7),
     };
-    if (exit->memory.linear_valid)
-        exit->memory.linear = vmcs_read(VMCS_GUEST_LINEAR_ADDRESS);
 }
 
 enum exit_form {

@@ -117,18 +117,6 @@ void machine_reset_registers(void)
 {
 }
 
-uint64_t machine_debug_register_read(unsigned number)
-{
-    (void)number;
-    return 0;
-}
-
-void machine_debug_register_write(unsigned number, uint64_t value)
-{
-    (void)number;
-    (void)value;
-}
-
 _Noreturn void machine_panic(const char *format, ...)
 {
     va_list arguments;
