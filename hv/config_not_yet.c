@@ -32,14 +32,6 @@ static void check_guest(struct config_reader *reader, const struct guest_config 
 {
     const struct config_key *keys = guest->keys;
 
-    if (guest != reader->config->guests)
-        config_error(reader, NULL, guest->position,
-                     "not yet supported: several guests (guest \"%s\", line %u; this version runs one)", guest->name,
-                     guest->position.line);
-    if (guest->cpu_count > 1)
-        config_error(reader, NULL, guest->cpus[1].position,
-                     "not yet supported: several CPUs in one guest (guest \"%s\"; write cpus = [%u])", guest->name,
-                     guest->cpus[0].number);
     if (guest->apic == CONFIG_APIC_DIRECT)
         config_error(reader, NULL, keys[CONFIG_APIC].position,
                      "not yet supported: apic = \"direct\" (guest \"%s\"; write \"auto\" or \"virtual\")", guest->name);

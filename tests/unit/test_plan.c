@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The planner on machines that are described here: where memory goes, who owns a CPU, and the exact words of each
- * refusal. The configuration's reader still refuses several guests, so each guest is read from a text of its own and
- * they are put together here.
+ * refusal. Each guest is read from a text of its own and they are put together here, so that a case names only what it
+ * is about.
  */
 #include <setjmp.h>
 #include <stdarg.h>
