@@ -43,7 +43,7 @@ struct output {
 
 struct line_port {
     struct guest *guest;
-    struct console_port *port;
+    struct console_port port;
 };
 
 /* Written under own_lock, except for own_tail, which belongs to the serving CPU. */
@@ -52,7 +52,7 @@ static uint8_t own_bytes[OWN_SIZE];
 static uint32_t own_head, own_tail;
 static uint32_t own_lost; /* texts that did not fit */
 
-static struct line_port ports[GUESTS_MAX]; /* constant once guests run */
+static struct line_port ports[GUESTS_MAX]; /* constant once guests run, but for their rings */
 static uint32_t port_count;
 static bool deferred;
 static uint32_t panic_cpu; /* number + 1 of the CPU that panics */
@@ -99,7 +99,7 @@ static uint32_t writer_used(uint32_t writer)
 {
     if (writer == WRITER_OWN)
         return __atomic_load_n(&own_head, __ATOMIC_ACQUIRE) - own_tail;
-    return ring_used(&ports[writer - 1].port->out);
+    return ring_used(&ports[writer - 1].port.out);
 }
 
 static uint8_t writer_take(uint32_t writer)
@@ -110,7 +110,7 @@ static uint8_t writer_take(uint32_t writer)
         byte = own_bytes[own_tail % OWN_SIZE];
         __atomic_store_n(&own_tail, own_tail + 1, __ATOMIC_RELEASE);
     } else {
-        (void)ring_take(&ports[writer - 1].port->out, &byte);
+        (void)ring_take(&ports[writer - 1].port.out, &byte);
     }
     return byte;
 }
@@ -297,10 +297,10 @@ static void carry_input(void)
 
     for (uint32_t i = 0; i < output_count; i++) {
         const struct console_driver *driver = &outputs[i].driver;
-        while (driver->read != NULL && budget > 0 && (port_count == 0 || ring_free(&ports[0].port->in) > 0) &&
+        while (driver->read != NULL && budget > 0 && (port_count == 0 || ring_free(&ports[0].port.in) > 0) &&
                driver->read(driver->context, &byte)) {
             budget--;
-            if (port_count > 0 && ring_put(&ports[0].port->in, byte))
+            if (port_count > 0 && ring_put(&ports[0].port.in, byte))
                 put++;
         }
     }
@@ -311,7 +311,7 @@ static void carry_input(void)
 static void tell_of_room(void)
 {
     for (uint32_t i = 0; i < port_count; i++) {
-        struct console_port *port = ports[i].port;
+        struct console_port *port = &ports[i].port;
         if (ring_free(&port->out) >= RING_SIZE / 2 && __atomic_exchange_n(&port->wants_room, 0, __ATOMIC_ACQ_REL) != 0)
             vcpu_request(ports[i].guest->vcpus[0], REQUEST_CONSOLE);
     }
@@ -320,9 +320,9 @@ static void tell_of_room(void)
 void console_notify(struct guest *guest)
 {
     for (uint32_t i = 0; i < port_count; i++) {
-        if (ports[i].guest == guest && ports[i].port->changed != NULL) {
+        if (ports[i].guest == guest && ports[i].port.changed != NULL) {
             guest_devices_lock(guest);
-            ports[i].port->changed(ports[i].port->context);
+            ports[i].port.changed(ports[i].port.context);
             guest_devices_unlock(guest);
         }
     }
@@ -351,13 +351,15 @@ int console_add_driver(const struct console_driver *driver)
     return error;
 }
 
-int console_attach(struct guest *guest, struct console_port *port)
+struct console_port *console_attach(struct guest *guest, void (*changed)(void *context), void *context)
 {
     if (port_count >= GUESTS_MAX)
-        return E_NOMEM;
-    ports[port_count] = (struct line_port){guest, port};
-    port_count++;
-    return 0;
+        return NULL;
+    struct line_port *line = &ports[port_count++];
+    line->guest = guest;
+    line->port.changed = changed;
+    line->port.context = context;
+    return &line->port;
 }
 
 static void own_put(const char *text, size_t size)
@@ -419,7 +421,7 @@ bool console_poll(void)
 bool console_busy(void)
 {
     for (uint32_t i = 0; i < port_count; i++) {
-        if (__atomic_load_n(&ports[i].port->wants_room, __ATOMIC_RELAXED) != 0)
+        if (__atomic_load_n(&ports[i].port.wants_room, __ATOMIC_RELAXED) != 0)
             return true;
     }
     return output_remains();

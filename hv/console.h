@@ -26,7 +26,8 @@ struct console_driver {
 /*
  * A guest's serial line as its UART model sees it. The model puts into `out` (a full ring means: withhold THRE)
  * and takes from `in`. `changed` is called on the guest's first CPU, with device access serialised, when
- * input has come or when room in a full `out` has come back.
+ * input has come or when room in a full `out` has come back. Lies in the console's memory, not in the guest's part of
+ * the pool: whichever CPU sends the console's text reads it.
  */
 struct console_port {
     struct ring out;
@@ -41,10 +42,10 @@ struct console_port {
 int console_add_driver(const struct console_driver *driver);
 
 /*
- * Connect a guest's serial line, before guests run. `port` stays valid for good. The first one gets the keyboard.
- * Returns 0 or E_NOMEM.
+ * A serial line for a guest, before guests run, valid for good. The first one gets the keyboard. Returns NULL when
+ * there are GUESTS_MAX.
  */
-int console_attach(struct guest *guest, struct console_port *port);
+struct console_port *console_attach(struct guest *guest, void (*changed)(void *context), void *context);
 
 /*
  * On the guest's first CPU, when it serves REQUEST_CONSOLE: calls the port's `changed`, with device access serialised.

@@ -8,6 +8,7 @@
 #include "drivers/virtual/vuart.h"
 
 #include "hv/console.h"
+#include "hv/error.h"
 #include "hv/guest.h"
 #include "hv/irq.h"
 #include "hv/machine.h"
@@ -110,7 +111,7 @@ struct uart_state {
     bool timeout;       /* characters wait below the trigger for too long */
     uint16_t divisor;
     struct uart_received received[FIFO_SIZE];
-    struct console_port port; /* stays as it is through resets: its text belongs to the console */
+    struct console_port *port; /* stays as it is through resets: its text belongs to the console */
 };
 
 static bool fifo_enabled(const struct uart_state *uart)
@@ -218,7 +219,7 @@ static void receiver_refill(struct uart_state *uart)
 
     if (uart->modem_control & MCR_LOOP)
         return;
-    while (uart->received_count < receiver_size(uart) && ring_take(&uart->port.in, &byte))
+    while (uart->received_count < receiver_size(uart) && ring_take(&uart->port->in, &byte))
         receiver_put(uart, byte, 0);
 }
 
@@ -252,13 +253,13 @@ static uint8_t uart_read_data(struct uart_state *uart)
  */
 static bool transmitter_has_room(struct uart_state *uart)
 {
-    if (ring_free(&uart->port.out) >= FIFO_SIZE || (uart->modem_control & MCR_LOOP))
+    if (ring_free(&uart->port->out) >= FIFO_SIZE || (uart->modem_control & MCR_LOOP))
         return true;
-    __atomic_store_n(&uart->port.wants_room, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&uart->port->wants_room, 1, __ATOMIC_SEQ_CST);
     /* Whoever polls for room gives the clock a look, and with it the console: also where interrupts reach the CPU late.
      */
     vcpu_request(uart->guest->vcpus[0], REQUEST_TIMERS);
-    return ring_free(&uart->port.out) >= FIFO_SIZE;
+    return ring_free(&uart->port->out) >= FIFO_SIZE;
 }
 
 /* Is the transmitter empty? When it has just become so, its interrupt is due. */
@@ -286,7 +287,7 @@ static void uart_write_data(struct uart_state *uart, uint8_t byte)
         return;
     }
     /* A guest that writes without THRE loses the byte, as it would on a chip. */
-    (void)ring_put(&uart->port.out, byte);
+    (void)ring_put(&uart->port->out, byte);
     uart_update_line(uart); /* the request falls, then rises again: one edge for each byte */
     uart->thr_withheld = true;
     (void)transmitter_look(uart);
@@ -317,7 +318,7 @@ static __attribute__((noinline)) uint8_t line_status_slowly(struct uart_state *u
 static uint8_t uart_read_line_status(struct uart_state *uart)
 {
     if (uart->received_count == 0 && uart->line_errors == 0 && !uart->thr_withheld &&
-        ring_free(&uart->port.out) >= FIFO_SIZE)
+        ring_free(&uart->port->out) >= FIFO_SIZE)
         return LSR_THR_EMPTY | LSR_EMPTY;
     return line_status_slowly(uart);
 }
@@ -519,14 +520,13 @@ static int uart_init(struct device *device)
     struct uart_state *uart = device->state;
 
     uart->guest = device->guest;
-    uart->port.changed = uart_port_changed;
-    uart->port.context = uart;
     int error = timer_init(&uart->timer, device->guest->vcpus[0], uart_expired);
     if (!error)
         error = device_claim_ports(device, PORT_BASE, PORTS, 1, &uart_ops);
-    if (!error)
-        error = console_attach(device->guest, &uart->port);
-    return error;
+    if (error)
+        return error;
+    uart->port = console_attach(device->guest, uart_port_changed, uart);
+    return uart->port != NULL ? 0 : E_NOMEM;
 }
 
 const struct device_ops vuart_device = {
