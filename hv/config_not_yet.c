@@ -35,12 +35,6 @@ static void check_guest(struct config_reader *reader, const struct guest_config 
     if (guest->apic == CONFIG_APIC_DIRECT)
         config_error(reader, NULL, keys[CONFIG_APIC].position,
                      "not yet supported: apic = \"direct\" (guest \"%s\"; write \"auto\" or \"virtual\")", guest->name);
-    if (guest->on_crash == CONFIG_ON_CRASH_RESTART)
-        config_error(reader, NULL, keys[CONFIG_ON_CRASH].position,
-                     "not yet supported: on_crash = \"restart\" (guest \"%s\"; write \"halt\")", guest->name);
-    if (keys[CONFIG_WATCHDOG].given)
-        config_error(reader, NULL, keys[CONFIG_WATCHDOG].position,
-                     "not yet supported: watchdog (guest \"%s\"; remove the key)", guest->name);
     if (keys[CONFIG_PCI].given)
         config_error(reader, NULL, keys[CONFIG_PCI].position, "not yet supported: pci (guest \"%s\"; remove the key)",
                      guest->name);

@@ -76,7 +76,7 @@ static void test_linux_guest(void **state)
               "[guest.linux]\n  cpus    = [3]\nmemory = \"512M\"\nmemory_base = 0x4000_0000\n"
               "boot = \"linux\"\nkernel = \"vmlinuz\"\ninitrd = \"initramfs\"\n"
               "cmdline = \"console=ttyS0 x=\\\"y z\\\"\"\napic = \"virtual\"\ndevices = [\"vuart\", \"vpic\"]\n"
-              "on_crash = \"halt\"\nallow_shared_core = true\n"),
+              "on_crash = \"restart\"\nwatchdog = \"1500ms\"\nallow_shared_core = true\n"),
         0);
     assert_int_equal(config.console_count, 2);
     assert_int_equal(config.consoles[0], CONFIG_CONSOLE_COM2);
@@ -104,11 +104,12 @@ static void test_linux_guest(void **state)
     assert_int_equal(guest->device_count, 2);
     assert_string_equal(guest->devices[1].name, "vpic");
     assert_int_equal(guest->devices[1].position.column, 21);
-    assert_int_equal(guest->on_crash, CONFIG_ON_CRASH_HALT);
+    assert_int_equal(guest->on_crash, CONFIG_ON_CRASH_RESTART);
+    assert_true(guest->watchdog_ns == 1500000000);
     assert_true(guest->allow_shared_core);
     assert_true(config_guest_has(guest, CONFIG_INITRD));
+    assert_true(config_guest_has(guest, CONFIG_WATCHDOG));
     assert_false(config_guest_has(guest, CONFIG_MODULES));
-    assert_false(config_guest_has(guest, CONFIG_WATCHDOG));
 }
 
 static void test_defaults(void **state)
@@ -351,19 +352,16 @@ static void test_cpus_belong_to_one_guest(void **state)
 static void test_not_yet(void **state)
 {
     (void)state;
-    expect_messages(GUEST "apic = \"direct\"\non_crash = \"restart\"\nwatchdog = \"5s\"\npci = [\"00:1f.2\"]\n",
+    expect_messages(GUEST "apic = \"direct\"\npci = [\"00:1f.2\"]\n",
                     "f.toml:6:8: not yet supported: apic = \"direct\" (guest \"a\"; write \"auto\" or \"virtual\")\n"
-                    "f.toml:7:12: not yet supported: on_crash = \"restart\" (guest \"a\"; write \"halt\")\n"
-                    "f.toml:8:12: not yet supported: watchdog (guest \"a\"; remove the key)\n"
-                    "f.toml:9:7: not yet supported: pci (guest \"a\"; remove the key)\n");
+                    "f.toml:7:7: not yet supported: pci (guest \"a\"; remove the key)\n");
     expect_messages(GUEST "[shmem.a]\nsize = \"1M\"\n[net.b]\n[disk.c]\nx = 1\n[hypervisor]\nconsole = 'framebuffer'\n",
                     "f.toml:6:1: not yet supported: memory that guests share (remove the table [shmem])\n"
                     "f.toml:8:1: not yet supported: networks between guests (remove the table [net])\n"
                     "f.toml:9:1: not yet supported: disks for guests (remove the table [disk])\n"
                     "f.toml:12:11: not yet supported: console = \"framebuffer\" (write \"com1\")\n");
     expect_messages(GUEST "watchdog = \"5m\"\n",
-                    "f.toml:6:12: guest \"a\": watchdog \"5m\": the unit must be s or ms, as in \"5s\" or \"500ms\"\n"
-                    "f.toml:6:12: not yet supported: watchdog (guest \"a\"; remove the key)\n");
+                    "f.toml:6:12: guest \"a\": watchdog \"5m\": the unit must be s or ms, as in \"5s\" or \"500ms\"\n");
 }
 
 /* What cannot be read is reported once: it does not count as missing or unknown too. */
