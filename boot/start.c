@@ -18,15 +18,12 @@
 #include "hv/inventory.h"
 #include "hv/log.h"
 #include "hv/machine.h"
+#include "hv/monitor.h"
 #include "hv/pages.h"
 #include "hv/pagetable.h"
 #include "hv/plan.h"
-#include "hv/timer.h"
 
 #define REACH (GIB(1) << 16) /* RAM that the hypervisor's map has room for: 64 TiB */
-
-#define POLL_BUSY_NS UINT64_C(1000000)
-#define POLL_IDLE_NS UINT64_C(10000000)
 
 static struct config config;
 static struct plan plan;
@@ -199,20 +196,6 @@ int start_guests(const struct boot_info *info, const struct boot_places *places)
     return 0;
 }
 
-/* The console is served by CPU 0: between the exits of its guest, by a timer of that guest's vCPU, or in a loop of its
- * own. */
-static struct timer console_timer;
-
-static uint64_t next_poll(bool busy)
-{
-    return machine_ticks() + ticks_from_ns(busy ? POLL_BUSY_NS : POLL_IDLE_NS);
-}
-
-static void console_tick(struct timer *timer)
-{
-    timer_set(timer, next_poll(console_poll()));
-}
-
 static struct vcpu *vcpu_of_cpu(uint32_t cpu)
 {
     for (uint32_t i = 0; i < guest_count(); i++) {
@@ -225,20 +208,9 @@ static struct vcpu *vcpu_of_cpu(uint32_t cpu)
     return NULL;
 }
 
-static void serve_console(void)
-{
-    static const uint32_t never;
-
-    while (!guest_all_stopped()) {
-        machine_timer_set(next_poll(console_poll()));
-        machine_wait(&never);
-    }
-    machine_timer_set(TIMER_NEVER);
-}
-
 bool run_guests(void)
 {
-    struct vcpu *own = vcpu_of_cpu(0);
+    struct vcpu *own = vcpu_of_cpu(MONITOR_CPU);
 
     console_defer();
     for (uint32_t i = 0; i < guest_count(); i++) {
@@ -248,13 +220,9 @@ bool run_guests(void)
                 smp_run(guest->vcpus[n]->cpu, guest_main, guest->vcpus[n]);
         }
     }
-    if (own != NULL) {
-        if (timer_init(&console_timer, own, console_tick) != 0)
-            machine_panic("no room for the console's timer");
-        timer_set(&console_timer, next_poll(true));
+    if (own != NULL)
         guest_main(own);
-    }
-    serve_console();
+    monitor_run();
     for (uint32_t i = 0; i < guest_count(); i++) {
         if (guest_get(i)->starts != 0)
             return true;

@@ -16,6 +16,7 @@
 #include "hv/loader.h"
 #include "hv/log.h"
 #include "hv/machine.h"
+#include "hv/monitor.h"
 #include "hv/pages.h"
 #include "hv/pagetable.h"
 #include "hv/string.h"
@@ -248,7 +249,7 @@ static bool park(struct vcpu *vcpu)
         }
     }
     while (__atomic_load_n(&vcpu->released, __ATOMIC_ACQUIRE) == 0)
-        machine_wait(&vcpu->released);
+        monitor_wait(&vcpu->released, TIMER_NEVER);
     vcpu->released = 0;
     return guest->state == GUEST_RUNNING;
 }

@@ -8,6 +8,7 @@
 #include "hv/exit.h"
 #include "hv/guest.h"
 #include "hv/machine.h"
+#include "hv/monitor.h"
 #include "hv/msr.h"
 #include "hv/string.h"
 
@@ -63,7 +64,7 @@ static bool vcpu_serve_requests(struct vcpu *vcpu)
         return false;
     if ((requests & REQUEST_TIMERS) != 0) {
         timer_run_expired(vcpu, machine_ticks());
-        machine_timer_set(timer_next(vcpu));
+        machine_timer_set(min_u64(timer_next(vcpu), monitor_serve()));
     }
     if ((requests & REQUEST_CONSOLE) != 0)
         console_notify(vcpu->guest);

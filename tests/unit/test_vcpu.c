@@ -26,7 +26,7 @@ static struct fake_backend *backend;
 
 static struct {
     int pending;
-    unsigned init_resets, msr_resets, console_notes;
+    unsigned init_resets, msr_resets, console_notes, console_polls;
     enum verdict verdict; /* of every exit but EXIT_NONE */
     unsigned exits;
     unsigned step; /* of the script */
@@ -51,6 +51,12 @@ void console_notify(struct guest *who)
 {
     assert_ptr_equal(who, guest);
     seen.console_notes++;
+}
+
+bool console_poll(void)
+{
+    seen.console_polls++;
+    return false;
 }
 
 /* As hv/exit.c has it: a host interrupt means a look at the clock. */
@@ -495,6 +501,26 @@ static void timers_expire_and_are_armed_again(void **state)
     assert_int_equal(fake_machine.ticks, 2500);
 }
 
+static void run_until_the_next_poll(struct vcpu *who, struct vmexit *exit)
+{
+    run_till_the_timer(who, exit);
+    stop_after(20);
+}
+
+/* A guest that never exits by itself does not hold the console up, on the CPU that serves it. */
+static void the_monitor_is_served_between_entries(void **state)
+{
+    (void)state;
+    backend->on_run = run_until_the_next_poll;
+    vcpu_run(vcpu);
+    assert_in_range(seen.console_polls, 19, 21);
+    fake_machine.cpu = 1;
+    seen.step = 0;
+    backend->on_run = run_instructions;
+    vcpu_run(vcpu);
+    assert_in_range(seen.console_polls, 19, 21);
+}
+
 /* ---- HLT ---- */
 
 static void halt_first(struct vcpu *who, struct vmexit *exit)
@@ -757,6 +783,7 @@ int main(void)
         WITH_GUEST(requests_are_served_between_entries),
         WITH_GUEST(a_late_kick_loses_no_event),
         WITH_GUEST(timers_expire_and_are_armed_again),
+        WITH_GUEST(the_monitor_is_served_between_entries),
         WITH_GUEST(halt_sleeps_until_an_event),
         WITH_GUEST(halt_is_ended_by_a_timer),
         WITH_GUEST(a_single_step_ends_a_halt),

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Small pieces of work by the clock, so that whoever holds the CPU can call in between.
+ */
+#include "hv/monitor.h"
+
+#include "hv/console.h"
+#include "hv/guest.h"
+#include "hv/machine.h"
+#include "hv/timer.h"
+
+#define POLL_BUSY_NS UINT64_C(1000000)
+#define POLL_IDLE_NS UINT64_C(10000000)
+
+/* Of the monitor's CPU alone. */
+static uint64_t next_ticks;
+
+uint64_t monitor_serve(void)
+{
+    if (machine_cpu() != MONITOR_CPU)
+        return TIMER_NEVER;
+    if (machine_ticks() >= next_ticks)
+        next_ticks = machine_ticks() + ticks_from_ns(console_poll() ? POLL_BUSY_NS : POLL_IDLE_NS);
+    return next_ticks;
+}
+
+void monitor_wait(const uint32_t *stop_when_set, uint64_t deadline_ticks)
+{
+    machine_timer_set(min_u64(deadline_ticks, monitor_serve()));
+    machine_wait(stop_when_set);
+}
+
+void monitor_run(void)
+{
+    static const uint32_t never;
+
+    while (!guest_all_stopped())
+        monitor_wait(&never, TIMER_NEVER);
+    machine_timer_set(TIMER_NEVER);
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The monitor's clock: what is due is done once, on its own CPU only, and also while that CPU waits for something else.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "hv/monitor.h"
+#include "tests/unit/fake.h"
+
+#define MS UINT64_C(1000000)
+
+static unsigned polls;
+static bool output_remains;
+static unsigned polls_until_stopped;
+
+bool console_poll(void)
+{
+    polls++;
+    return output_remains;
+}
+
+bool guest_all_stopped(void)
+{
+    return polls >= polls_until_stopped;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    memset(&fake_machine, 0, sizeof(fake_machine));
+    output_remains = false;
+    fake_machine.timer_deadline = TIMER_NEVER;
+    fake_machine.ticks = monitor_serve(); /* something is due now, whatever an earlier test has left */
+    polls = 0;
+    return 0;
+}
+
+static void polls_when_due(void **state)
+{
+    uint64_t start = fake_machine.ticks;
+
+    (void)state;
+    assert_int_equal(monitor_serve(), start + 10 * MS);
+    assert_int_equal(polls, 1);
+    fake_machine.ticks = start + 10 * MS - 1;
+    assert_int_equal(monitor_serve(), start + 10 * MS);
+    assert_int_equal(polls, 1);
+    /* Sooner again while output waits. */
+    output_remains = true;
+    fake_machine.ticks++;
+    assert_int_equal(monitor_serve(), start + 11 * MS);
+    assert_int_equal(polls, 2);
+}
+
+static void others_do_nothing(void **state)
+{
+    static const uint32_t never;
+
+    (void)state;
+    fake_machine.cpu = 1;
+    fake_machine.ticks += 100 * MS;
+    assert_int_equal(monitor_serve(), TIMER_NEVER);
+    monitor_wait(&never, TIMER_NEVER);
+    assert_int_equal(fake_machine.timer_deadline, TIMER_NEVER);
+    monitor_wait(&never, fake_machine.ticks + 5);
+    assert_int_equal(fake_machine.timer_deadline, fake_machine.ticks);
+    assert_int_equal(polls, 0);
+}
+
+/* A vCPU that rests here waits long; the console does not. */
+static void waiting_serves(void **state)
+{
+    static const uint32_t never;
+    uint64_t end = fake_machine.ticks + 95 * MS;
+
+    (void)state;
+    while (fake_machine.ticks < end)
+        monitor_wait(&never, end);
+    assert_int_equal(fake_machine.ticks, end);
+    assert_int_equal(polls, 10);
+    assert_int_equal(fake_machine.waits, 10);
+}
+
+static void runs_until_all_have_stopped(void **state)
+{
+    (void)state;
+    polls_until_stopped = 7;
+    monitor_run();
+    assert_int_equal(polls, 7);
+    assert_int_equal(fake_machine.timer_deadline, TIMER_NEVER);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(polls_when_due, setup),
+        cmocka_unit_test_setup(others_do_nothing, setup),
+        cmocka_unit_test_setup(waiting_serves, setup),
+        cmocka_unit_test_setup(runs_until_all_have_stopped, setup),
+    };
+
+    return cmocka_run_group_tests_name("monitor", tests, NULL, NULL);
+}
