@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Bochs: VT-x and AMD-V without hardware. It boots from a GRUB CD; its UART is a TCP socket."""
+"""Bochs: VT-x and AMD-V without hardware. It boots from a GRUB CD; its UART is a TCP connection to us."""
 
+import select
 import socket
+import subprocess
 import time
 
 from iso import make_iso
@@ -29,7 +31,7 @@ boot: cdrom
 mouse: enabled=0
 plugin_ctrl: speaker=0
 sound: driver=dummy
-com1: enabled=1, mode=socket-server, dev=127.0.0.1:{port}
+com1: enabled=1, mode=socket-client, dev=127.0.0.1:{port}
 panic: action=fatal
 error: action=ignore
 info: action=ignore
@@ -57,23 +59,26 @@ def write_configuration(directory, iso, *, model, cpus, memory_mb, port, clock="
     return ["bochs", "-q", "-f", "bochsrc", "-rc", "debugger"]
 
 
-def free_port() -> int:
-    """A TCP port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def listen_for_uart() -> socket.socket:
+    """A listening socket at a port that is ours before Bochs starts: a port that is only known to be free can be taken."""
+    return socket.create_server(("127.0.0.1", 0), backlog=1)
 
 
-def connect_tcp(port, process, timeout_s=20):
-    """Connects to the UART; Bochs runs on only then."""
+def port_of(listener: socket.socket) -> int:
+    return listener.getsockname()[1]
+
+
+def accept_uart(listener: socket.socket, process: subprocess.Popen, directory, timeout_s=20) -> socket.socket:
+    """Waits until Bochs connects its UART, which it does at its start; tells at once when it has ended instead."""
     deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            return socket.create_connection(("127.0.0.1", port), 2)
-        except OSError:
-            if time.monotonic() > deadline or process.poll() is not None:
-                raise
-            time.sleep(0.05)
+    with listener:
+        while not select.select([listener], [], [], 0.05)[0]:
+            ended = process.poll() is not None
+            if ended or time.monotonic() > deadline:
+                what = f"ended with status {process.returncode}" if ended else f"did not connect within {timeout_s} s"
+                words = (directory / "emulator.out").read_text(errors="replace").strip()[-1000:]
+                raise ConnectionError(f"Bochs {what}; its last words:\n{words}")
+        return listener.accept()[0]
 
 
 def read_bochs_end(directory) -> End:
@@ -105,21 +110,19 @@ class Bochs(Machine):
     def emulator_command(self):
         modules = self.boot.write_modules(self.directory / "modules")
         iso = make_iso(self.directory, self.boot, modules, protocol=self.loader)
-        self.port = free_port()
+        self.listener = listen_for_uart()
         return write_configuration(
             self.directory,
             iso.name,
             model=self.model,
             cpus=self.cpus,
             memory_mb=self.memory_mb,
-            port=self.port,
+            port=port_of(self.listener),
             bios=self.bios,
         )
 
     def connect(self):
-        channel = connect_tcp(self.port, self.process)
-        channel.settimeout(None)
-        return channel
+        return accept_uart(self.listener, self.process, self.directory)
 
     def read_end(self, status):
         return read_bochs_end(self.directory)

@@ -18,7 +18,7 @@ import termios
 import tty
 from pathlib import Path
 
-from bochs import connect_tcp, free_port, read_bochs_end, write_configuration
+from bochs import accept_uart, listen_for_uart, port_of, read_bochs_end, write_configuration
 from machine import End
 
 ESCAPE = b"\x01"
@@ -89,14 +89,14 @@ def main():
     options = parser.parse_args()
 
     directory = Path(tempfile.mkdtemp(prefix="bulkhead-bochs-"))
-    port = free_port()
+    listener = listen_for_uart()
     command = write_configuration(
         directory,
         options.iso.resolve(strict=True),
         model=options.model,
         cpus=options.cpus,
         memory_mb=options.memory,
-        port=port,
+        port=port_of(listener),
         clock="slowdown",  # never faster than real time, or the guest's clock would race while it idles
         start="utc",
         bios="BIOS-bochs-latest",
@@ -106,8 +106,7 @@ def main():
             command, cwd=directory, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
         )
     try:
-        channel = connect_tcp(port, process)
-        channel.settimeout(None)
+        channel = accept_uart(listener, process, directory)
         with raw_terminal(sys.stdin.fileno()):
             ended = bridge(channel, sys.stdin.fileno(), sys.stdout.fileno())
         if not ended:
