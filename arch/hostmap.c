@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The hypervisor's address spaces. All are made on the boot CPU, before guests run, and never change afterwards.
+ * The hypervisor's address spaces: one for each CPU, and one in which the boot CPU makes them all. No CPU maps the page
+ * tables, so none changes once that one has been left.
  */
 #include "arch/hostmap.h"
 
@@ -24,18 +25,11 @@ struct device_mapping {
     uint64_t address;
 };
 
-static struct pagetable spaces[CPUS_MAX];
+static struct pagetable spaces[CPUS_MAX + 1];
+static hpa_t windows[CPUS_MAX]; /* of each CPU: the pages behind its part of HOSTMAP_CPU_BASE, in one piece */
 static struct device_mapping devices[DEVICES_MAX];
 static uint32_t device_count;
 static uint64_t device_next = HOSTMAP_DEVICE_BASE;
-static hpa_t pool_base;
-static uint64_t pool_size;
-
-void hostmap_init(hpa_t base, uint64_t size)
-{
-    pool_base = base;
-    pool_size = size;
-}
 
 static uint64_t largest_page(void)
 {
@@ -65,29 +59,36 @@ static int map_image(struct pagetable *space)
     return 0;
 }
 
-/* The window at HOSTMAP_CPU_BASE: fresh pages for each of its parts, nothing between them. */
-static int map_window(struct pagetable *space)
-{
-    const struct {
-        const uint8_t *start, *end;
-    } parts[] = {
-        {cpu_stack_start, cpu_stack_end},
-        {cpu_nmi_stack_start, cpu_nmi_stack_end},
-        {cpu_fault_stack_start, cpu_fault_stack_end},
-        {cpu_data_start, cpu_data_end},
-    };
+/* Between the parts of a window nothing is mapped. */
+static const struct {
+    const uint8_t *start, *end;
+} window_parts[] = {
+    {cpu_stack_start, cpu_stack_end},
+    {cpu_nmi_stack_start, cpu_nmi_stack_end},
+    {cpu_fault_stack_start, cpu_fault_stack_end},
+    {cpu_data_start, cpu_data_end},
+};
 
-    for (unsigned i = 0; i < ARRAY_SIZE(parts); i++) {
-        uint64_t size = (uint64_t)(parts[i].end - parts[i].start);
-        hpa_t pages = pages_allocate(size / PAGE_SIZE, PAGE_SIZE);
-        if (pages == 0)
-            return E_NOMEM;
-        int error = pagetable_map(space, (uint64_t)(uintptr_t)parts[i].start, pages, size, ACCESS_READ | ACCESS_WRITE,
-                                  MEMORY_WRITE_BACK);
-        if (error != 0)
-            return error;
+static uint64_t window_size(void)
+{
+    uint64_t size = 0;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(window_parts); i++)
+        size += (uint64_t)(window_parts[i].end - window_parts[i].start);
+    return size;
+}
+
+static int map_window(struct pagetable *space, hpa_t pages)
+{
+    int error = 0;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(window_parts) && error == 0; i++) {
+        uint64_t size = (uint64_t)(window_parts[i].end - window_parts[i].start);
+        error = pagetable_map(space, (uint64_t)(uintptr_t)window_parts[i].start, pages, size,
+                              ACCESS_READ | ACCESS_WRITE, MEMORY_WRITE_BACK);
+        pages += size;
     }
-    return 0;
+    return error;
 }
 
 static int map_device_into(struct pagetable *space, const struct device_mapping *device)
@@ -96,20 +97,52 @@ static int map_device_into(struct pagetable *space, const struct device_mapping 
                          MEMORY_UNCACHED);
 }
 
-hpa_t hostmap_create(uint32_t cpu)
+/* What every space has: the image, one CPU's window, device registers. */
+static int create_space(struct pagetable *space, hpa_t window)
 {
-    struct pagetable *space = &spaces[cpu];
     int error = pagetable_create(space, &hostmap_format, largest_page());
 
     if (error == 0)
         error = map_image(space);
     if (error == 0)
-        error = map_window(space);
-    if (error == 0)
-        error = hostmap_map_ram(cpu, pool_base, pool_size, true);
+        error = map_window(space, window);
     for (uint32_t i = 0; i < device_count && error == 0; i++)
         error = map_device_into(space, &devices[i]);
-    return error == 0 ? space->root : 0;
+    return error;
+}
+
+hpa_t hostmap_create(uint32_t cpu)
+{
+    windows[cpu] = pages_allocate_hidden(window_size() / PAGE_SIZE);
+    return windows[cpu] != 0 && create_space(&spaces[cpu], windows[cpu]) == 0 ? spaces[cpu].root : 0;
+}
+
+hpa_t hostmap_create_setup(hpa_t pool_base, uint64_t pool_size)
+{
+    if (create_space(&spaces[HOSTMAP_SETUP], windows[0]) != 0 ||
+        hostmap_map_ram(HOSTMAP_SETUP, pool_base, pool_size, true) != 0)
+        return 0;
+    return spaces[HOSTMAP_SETUP].root;
+}
+
+void hostmap_leave_setup(void)
+{
+    cr3_write(spaces[0].root);
+}
+
+const struct pagetable *hostmap_space(uint32_t cpu)
+{
+    return &spaces[cpu];
+}
+
+struct extent hostmap_window(uint32_t cpu)
+{
+    return (struct extent){windows[cpu], windows[cpu] + window_size()};
+}
+
+struct extent hostmap_text(void)
+{
+    return (struct extent){hostmap_image_address(text_start), hostmap_image_address(text_end)};
 }
 
 int hostmap_map_ram(uint32_t cpu, hpa_t base, uint64_t size, bool writable)
@@ -133,7 +166,7 @@ volatile void *hostmap_map_device(hpa_t base, uint64_t size)
     if (device_count == DEVICES_MAX)
         return NULL;
     *device = (struct device_mapping){start, length, device_next};
-    for (uint32_t cpu = 0; cpu < CPUS_MAX; cpu++) {
+    for (uint32_t cpu = 0; cpu < ARRAY_SIZE(spaces); cpu++) {
         if (spaces[cpu].root != 0 && map_device_into(&spaces[cpu], device) != 0)
             return NULL;
     }
@@ -149,7 +182,7 @@ const void *hostmap_map_firmware(hpa_t base, uint64_t size)
     if (size == 0 || end < base || end > BIT(46))
         return NULL;
     for (hpa_t page = ALIGN_DOWN(base, PAGE_SIZE); page < end; page += PAGE_SIZE) {
-        int error = hostmap_map_ram(0, page, PAGE_SIZE, false);
+        int error = hostmap_map_ram(HOSTMAP_SETUP, page, PAGE_SIZE, false);
         if (error != 0 && error != E_BUSY)
             return NULL;
     }

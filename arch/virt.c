@@ -7,7 +7,6 @@
 #include "hv/error.h"
 #include "hv/log.h"
 #include "hv/machine.h"
-#include "hv/pages.h"
 #include "hv/pagetable.h"
 
 #define LEAF1_ECX_VMX         BIT(5)
@@ -41,10 +40,4 @@ uint64_t virt_stage2_largest(void)
     const struct virt_ops *backend = find_backend();
 
     return backend != NULL ? backend->stage2_largest() : PAGE_SIZE_1G;
-}
-
-void *virt_pages(uint32_t count, hpa_t *address)
-{
-    *address = pages_allocate(count, PAGE_SIZE);
-    return *address == 0 ? NULL : machine_pointer(*address);
 }

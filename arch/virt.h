@@ -53,7 +53,4 @@ int virt_choose(void);
  */
 uint64_t virt_stage2_largest(void);
 
-/* Memory for control blocks and permission maps: zeroed pages, and their pointer. NULL when the pool is used up. */
-void *virt_pages(uint32_t count, hpa_t *address);
-
 #endif

@@ -124,7 +124,7 @@ static void main_on_own_ground(void)
         give_up();
     }
     init_clock();
-    (void)hostmap_map_ram(0, places.low_page, PAGE_SIZE, true);
+    (void)hostmap_map_ram(HOSTMAP_SETUP, places.low_page, PAGE_SIZE, true);
     start_cpus();
     if (virt_choose() != 0)
         give_up();
@@ -155,8 +155,7 @@ void boot_main(uint32_t magic, uint32_t information)
         give_up();
     }
     pages_init(places.pool_base, places.pool_size);
-    hostmap_init(places.pool_base, places.pool_size);
-    hpa_t root = hostmap_create(0);
+    hpa_t root = hostmap_create(0) != 0 ? hostmap_create_setup(places.pool_base, places.pool_size) : 0;
     if (root == 0)
         machine_panic("the page pool cannot hold the first page tables");
     hostmap_enter(root, main_on_own_ground);

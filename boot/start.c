@@ -14,6 +14,7 @@
 #include "hv/config.h"
 #include "hv/console.h"
 #include "hv/error.h"
+#include "hv/format.h"
 #include "hv/guest.h"
 #include "hv/inventory.h"
 #include "hv/log.h"
@@ -29,6 +30,9 @@ static struct config config;
 static struct plan plan;
 static struct plan_machine machine;
 static struct diagnostics diagnostics;
+static struct audit_layout layout;
+static struct audit_result audit_result;
+static struct vcpu *vcpus[CPUS_MAX]; /* by CPU; NULL: no guest's */
 
 static void report_line(struct diagnostics *self, const char *text)
 {
@@ -61,37 +65,59 @@ static void describe_machine(const struct boot_info *info, const struct boot_pla
         (struct plan_reserved){places->pool_base, places->pool_size, "the page pool"};
 }
 
-static int map_modules(uint32_t cpu, const struct boot_info *info)
+static int map_module(uint32_t cpu, const struct boot_module *module)
 {
-    for (uint32_t i = 0; i < info->module_count; i++) {
-        int error =
-            info->modules[i].size == 0 ? 0 : hostmap_map_ram(cpu, info->modules[i].base, info->modules[i].size, false);
-        if (error != 0) {
-            log_error("boot module \"%s\" cannot be mapped (%d)", info->modules[i].name, error);
-            return error;
+    int error = module->size == 0 ? 0 : hostmap_map_ram(cpu, module->base, module->size, false);
+
+    if (error != 0)
+        log_error("boot module \"%s\" cannot be mapped (%d)", module->name, error);
+    return error;
+}
+
+/* Its own CPUs alone reach a guest's memory and what its kernel is loaded from; the monitor's its models as well. */
+static int map_guest(uint32_t number, const struct boot_info *info)
+{
+    const struct plan_guest *guest = &plan.guests[number];
+    const struct extent *arena = &layout.arenas[number];
+    int error = 0;
+
+    for (uint32_t cpu = 0; cpu < machine.cpu_count && error == 0; cpu++) {
+        if (plan.cpu_owner[cpu] == number || cpu == plan.monitor_cpu)
+            error = hostmap_map_ram(cpu, arena->base, arena->end - arena->base, true);
+        if (plan.cpu_owner[cpu] != number)
+            continue;
+        for (uint32_t i = 0; i < guest->piece_count && error == 0; i++)
+            error = hostmap_map_ram(cpu, guest->pieces[i].base, guest->pieces[i].end - guest->pieces[i].base, true);
+        for (uint32_t i = 0; i < info->module_count && error == 0; i++) {
+            if (config_guest_names_module(guest->config, info->modules[i].name))
+                error = map_module(cpu, &info->modules[i]);
         }
+    }
+    return error;
+}
+
+static int build_guest(uint32_t number, const struct boot_info *info)
+{
+    const struct plan_guest *planned = &plan.guests[number];
+
+    layout.arenas[number].base = pages_mark();
+    struct guest *guest = guest_create(planned->config, planned->ram, planned->ram_count, planned->cpus, info);
+    if (guest == NULL)
+        return E_NOMEM;
+    layout.arenas[number].end = pages_mark();
+    if (map_guest(number, info) != 0) {
+        log_error("guest \"%s\": the page pool cannot hold its page tables", guest->name);
+        return E_NOMEM;
+    }
+    for (uint32_t i = 0; i < guest->ram_count; i++) {
+        const struct guest_ram *ram = &guest->ram[i];
+        log_debug("guest \"%s\": memory 0x%lx to 0x%lx is host 0x%lx", guest->name, ram->base,
+                  ram->base + ram->size - 1, ram->host);
     }
     return 0;
 }
 
-/* Its CPUs alone reach a guest's memory. */
-static int map_guest(const struct plan_guest *guest, const struct boot_info *info)
-{
-    for (uint32_t i = 0; i < guest->cpu_count; i++) {
-        uint32_t cpu = guest->cpus[i];
-        for (uint32_t piece = 0; piece < guest->piece_count; piece++) {
-            const struct extent *host = &guest->pieces[piece];
-            int error = hostmap_map_ram(cpu, host->base, host->end - host->base, true);
-            if (error != 0)
-                return error;
-        }
-        if (cpu != 0 && map_modules(cpu, info) != 0)
-            return E_NOMEM;
-    }
-    return 0;
-}
-
-/* What runs on each vCPU's CPU before its guest may start. */
+/* What a vCPU's CPU does before its guest may start. */
 struct preparation {
     struct vcpu *vcpu;
     int error;
@@ -100,49 +126,28 @@ struct preparation {
 static void prepare(void *argument)
 {
     struct preparation *preparation = argument;
+    struct vcpu *vcpu = preparation->vcpu;
 
-    preparation->error = virt->cpu_enable();
+    preparation->error = virt->cpu_enable(vcpu->backend_pages);
     if (preparation->error == 0)
-        preparation->error = virt->vcpu_create(preparation->vcpu);
+        preparation->error = virt->vcpu_create(vcpu, vcpu->backend_pages + PAGE_SIZE);
+    if (preparation->error == 0)
+        audit_vcpu(vcpu, &audit_result);
 }
 
-static int prepare_vcpu(struct vcpu *vcpu)
+static int prepare_vcpu(struct vcpu *vcpu, uint32_t cpu)
 {
     static struct preparation preparation;
 
     preparation.vcpu = vcpu;
-    if (vcpu->cpu == machine_cpu()) {
+    if (cpu == machine_cpu()) {
         prepare(&preparation);
     } else {
-        smp_run(vcpu->cpu, prepare, &preparation);
-        while (smp_busy(vcpu->cpu))
+        smp_run(cpu, prepare, &preparation);
+        while (smp_busy(cpu))
             machine_relax();
     }
     return preparation.error;
-}
-
-static int build_guest(const struct plan_guest *planned, const struct boot_info *info)
-{
-    if (map_guest(planned, info) != 0) {
-        log_error("guest \"%s\": the page pool cannot hold its page tables", planned->config->name);
-        return E_NOMEM;
-    }
-    struct guest *guest = guest_create(planned->config, planned->ram, planned->ram_count, planned->cpus, info);
-    if (guest == NULL)
-        return E_NOMEM;
-    for (uint32_t i = 0; i < guest->vcpu_count; i++) {
-        int error = prepare_vcpu(guest->vcpus[i]);
-        if (error != 0)
-            return error;
-    }
-    log_info("guest \"%s\": %lu MiB, CPU %u, %s", guest->name, guest->memory_bytes / MIB(1), planned->cpus[0],
-             virt->name);
-    for (uint32_t i = 0; i < guest->ram_count; i++) {
-        const struct guest_ram *ram = &guest->ram[i];
-        log_debug("guest \"%s\": memory 0x%lx to 0x%lx is host 0x%lx", guest->name, ram->base,
-                  ram->base + ram->size - 1, ram->host);
-    }
-    return 0;
 }
 
 /* The consoles that the file names, beside those of the command line. */
@@ -168,32 +173,40 @@ static int read_configuration(const struct boot_info *info)
     return plan_make(module->name, &config, &machine, &plan, &diagnostics);
 }
 
-/* Last, over what is really there: the finished tables, not what was meant. */
-static int audit(void)
+/* "CPU 0", "CPUs 1, 2 and 3". */
+struct cpus_text {
+    char text[8 * GUEST_CPUS_MAX];
+};
+
+static struct cpus_text cpus_text(const struct plan_guest *guest)
+{
+    struct cpus_text cpus = {""};
+    size_t length = format_text(cpus.text, sizeof(cpus.text), "CPU%s", guest->cpu_count == 1 ? "" : "s");
+
+    for (uint32_t i = 0; i < guest->cpu_count; i++) {
+        const char *before = i == 0 ? " " : i + 1 == guest->cpu_count ? " and " : ", ";
+        length += format_text(cpus.text + length, sizeof(cpus.text) - length, "%s%u", before, guest->cpus[i]);
+    }
+    return cpus;
+}
+
+/* Over what is really there: the finished tables, not what was meant. While they can still be read. */
+static void audit_tables(const struct boot_places *places)
 {
     struct pagetable tables[GUESTS_MAX];
-    struct audit_result result;
 
     for (uint32_t i = 0; i < guest_count(); i++)
         tables[i] = (struct pagetable){.format = virt->stage2, .root = guest_get(i)->stage2_root};
-    return audit_stage2(&plan, &machine, tables, &result);
-}
-
-int start_guests(const struct boot_info *info, const struct boot_places *places)
-{
-    describe_machine(info, places);
-    if (map_modules(0, info) != 0 || read_configuration(info) != 0)
-        return E_INVAL;
-    for (uint32_t i = 0; i < plan.guest_count; i++) {
-        int error = build_guest(&plan.guests[i], info);
-        if (error != 0)
-            return error;
-    }
-    if (audit() != 0)
-        return E_FAULT;
-    log_debug("page pool: %lu of %lu KiB used", pages_used() * PAGE_SIZE / KIB(1), pages_total() * PAGE_SIZE / KIB(1));
-    pages_freeze();
-    return 0;
+    audit_stage2(&plan, &machine, tables, &audit_result);
+    layout.plan = &plan;
+    layout.machine = &machine;
+    layout.image = (struct extent){places->image_base, places->image_base + places->image_size};
+    layout.text = hostmap_text();
+    for (uint32_t cpu = 0; cpu < machine.cpu_count; cpu++)
+        layout.windows[cpu] = hostmap_window(cpu);
+    audit_layout(&layout, &audit_result);
+    for (uint32_t cpu = 0; cpu < machine.cpu_count; cpu++)
+        audit_space(&layout, cpu, hostmap_space(cpu), &audit_result);
 }
 
 static struct vcpu *vcpu_of_cpu(uint32_t cpu)
@@ -208,24 +221,76 @@ static struct vcpu *vcpu_of_cpu(uint32_t cpu)
     return NULL;
 }
 
+/* From here on the boot CPU has its own address space only: the vCPUs are looked up while it still maps them all. */
+static int prepare_guests(void)
+{
+    for (uint32_t cpu = 0; cpu < machine.cpu_count; cpu++)
+        vcpus[cpu] = vcpu_of_cpu(cpu);
+    hostmap_leave_setup();
+    for (uint32_t cpu = 0; cpu < machine.cpu_count; cpu++) {
+        int error = vcpus[cpu] == NULL ? 0 : prepare_vcpu(vcpus[cpu], cpu);
+        if (error != 0)
+            return error;
+    }
+    return 0;
+}
+
+int start_guests(const struct boot_info *info, const struct boot_places *places)
+{
+    describe_machine(info, places);
+    for (uint32_t i = 0; i < info->module_count; i++) {
+        if (map_module(HOSTMAP_SETUP, &info->modules[i]) != 0)
+            return E_NOMEM;
+    }
+    if (read_configuration(info) != 0)
+        return E_INVAL;
+    for (uint32_t i = 0; i < plan.guest_count; i++) {
+        int error = build_guest(i, info);
+        if (error != 0)
+            return error;
+    }
+    log_debug("page pool: %lu of %lu KiB used", pages_used() * PAGE_SIZE / KIB(1), pages_total() * PAGE_SIZE / KIB(1));
+    pages_freeze();
+    audit_tables(places);
+    int error = prepare_guests();
+    if (error != 0)
+        return error;
+    for (uint32_t i = 0; i < plan.guest_count; i++)
+        log_info("guest \"%s\": %lu MiB, %s, %s", plan.guests[i].config->name,
+                 plan.guests[i].config->memory_bytes / MIB(1), cpus_text(&plan.guests[i]).text, virt->name);
+    return audit_finish(&audit_result);
+}
+
+/* The monitor alone maps all guests, and knows how they ended. */
+static uint32_t all_stopped;
+static bool any_started;
+
+static void monitor_main(void *argument)
+{
+    (void)argument;
+    monitor_run();
+    for (uint32_t i = 0; i < guest_count(); i++)
+        any_started = any_started || guest_get(i)->starts != 0;
+    __atomic_store_n(&all_stopped, 1, __ATOMIC_RELEASE);
+    if (machine_cpu() != 0)
+        machine_kick(0);
+}
+
 bool run_guests(void)
 {
-    struct vcpu *own = vcpu_of_cpu(MONITOR_CPU);
-
+    monitor_init(plan.monitor_cpu);
     console_defer();
-    for (uint32_t i = 0; i < guest_count(); i++) {
-        struct guest *guest = guest_get(i);
-        for (uint32_t n = 0; n < guest->vcpu_count; n++) {
-            if (guest->vcpus[n] != own)
-                smp_run(guest->vcpus[n]->cpu, guest_main, guest->vcpus[n]);
-        }
+    for (uint32_t cpu = 1; cpu < machine.cpu_count; cpu++) {
+        if (vcpus[cpu] != NULL)
+            smp_run(cpu, guest_main, vcpus[cpu]);
+        else if (cpu == plan.monitor_cpu)
+            smp_run(cpu, monitor_main, NULL);
     }
-    if (own != NULL)
-        guest_main(own);
-    monitor_run();
-    for (uint32_t i = 0; i < guest_count(); i++) {
-        if (guest_get(i)->starts != 0)
-            return true;
-    }
-    return false;
+    if (vcpus[0] != NULL)
+        guest_main(vcpus[0]);
+    if (plan.monitor_cpu == 0)
+        monitor_main(NULL);
+    while (__atomic_load_n(&all_stopped, __ATOMIC_ACQUIRE) == 0)
+        machine_wait(&all_stopped);
+    return any_started;
 }

@@ -293,3 +293,12 @@ int config_parse(const char *file_name, const char *text, size_t size, struct co
     diagnostics_release(diagnostics, file_name);
     return diagnostics->errors == errors_before ? 0 : E_INVAL;
 }
+
+bool config_guest_names_module(const struct guest_config *guest, const char *name)
+{
+    bool named = strcmp(guest->kernel, name) == 0 || (guest->initrd[0] != '\0' && strcmp(guest->initrd, name) == 0);
+
+    for (uint32_t i = 0; i < guest->module_count; i++)
+        named = named || strcmp(guest->modules[i].name, name) == 0;
+    return named;
+}

@@ -147,6 +147,9 @@ int config_parse(const char *file_name, const char *text, size_t size, struct co
 /* The name of an enum config_console, as the file has it. */
 const char *config_console_name(uint32_t console);
 
+/* Is that module, by its name, the guest's kernel or one that it gets with it? */
+bool config_guest_names_module(const struct guest_config *guest, const char *name);
+
 /* Was that key given for the guest? */
 static inline bool config_guest_has(const struct guest_config *guest, enum config_guest_key key)
 {

@@ -21,7 +21,7 @@
 #include "hv/pagetable.h"
 #include "hv/string.h"
 
-static struct guest guests[GUESTS_MAX];
+static struct guest *guests[GUESTS_MAX];
 static uint32_t guests_created;
 
 uint32_t guest_count(void)
@@ -31,13 +31,13 @@ uint32_t guest_count(void)
 
 struct guest *guest_get(uint32_t number)
 {
-    return number < guests_created ? &guests[number] : NULL;
+    return number < guests_created ? guests[number] : NULL;
 }
 
 bool guest_all_stopped(void)
 {
     for (uint32_t i = 0; i < guests_created; i++) {
-        if (__atomic_load_n(&guests[i].state, __ATOMIC_ACQUIRE) != GUEST_STOPPED)
+        if (__atomic_load_n(&guests[i]->state, __ATOMIC_ACQUIRE) != GUEST_STOPPED)
             return false;
     }
     return true;
@@ -73,6 +73,9 @@ static int build_vcpus(struct guest *guest, const uint32_t *cpus)
         vcpu->number = (uint8_t)i;
         vcpu->cpu = cpus[i];
         vcpu->guest = guest;
+        vcpu->backend_pages = pages_allocate(virt->vcpu_pages, PAGE_SIZE);
+        if (vcpu->backend_pages == 0)
+            return E_NOMEM;
         guest->vcpus[i] = vcpu;
         guest->vcpu_count++;
     }
@@ -115,9 +118,9 @@ static int build_devices(struct guest *guest)
 struct guest *guest_create(const struct guest_config *config, const struct guest_ram *ram, uint32_t ram_count,
                            const uint32_t *cpus, const struct boot_info *boot)
 {
-    struct guest *guest = &guests[guests_created];
+    struct guest *guest = allocate(sizeof(*guest));
 
-    if (guests_created == GUESTS_MAX || ram_count > GUEST_RAM_MAX)
+    if (guest == NULL || guests_created == GUESTS_MAX || ram_count > GUEST_RAM_MAX)
         return NULL;
     guest->number = guests_created;
     guest->config = config;
@@ -138,7 +141,7 @@ struct guest *guest_create(const struct guest_config *config, const struct guest
                   error);
         return NULL;
     }
-    guests_created++;
+    guests[guests_created++] = guest;
     return guest;
 }
 

@@ -101,11 +101,14 @@ struct guest *guest_create(const struct guest_config *config, const struct guest
  */
 void guest_main(void *vcpu);
 
-/* All guests that were created. */
+/*
+ * All guests that were created. A guest and its vCPUs lie in memory that only its own CPUs and the monitor's map: from
+ * other CPUs the pointer is good for nothing.
+ */
 uint32_t guest_count(void);
 struct guest *guest_get(uint32_t number);
 
-/* True when no guest runs, or will run, any more. */
+/* True when no guest runs, or will run, any more. On the monitor's CPU. */
 bool guest_all_stopped(void);
 
 /* The guest did what Bulkhead does not offer, or broke: stop it, and say why in a sentence that goes on after `guest

@@ -12,12 +12,19 @@
 #define POLL_BUSY_NS UINT64_C(1000000)
 #define POLL_IDLE_NS UINT64_C(10000000)
 
+static uint32_t monitor_cpu;
+
 /* Of the monitor's CPU alone. */
 static uint64_t next_ticks;
 
+void monitor_init(uint32_t cpu)
+{
+    monitor_cpu = cpu;
+}
+
 uint64_t monitor_serve(void)
 {
-    if (machine_cpu() != MONITOR_CPU)
+    if (machine_cpu() != monitor_cpu)
         return TIMER_NEVER;
     if (machine_ticks() >= next_ticks)
         next_ticks = machine_ticks() + ticks_from_ns(console_poll() ? POLL_BUSY_NS : POLL_IDLE_NS);

@@ -8,8 +8,8 @@
 
 #include "hv/types.h"
 
-/* The CPU that booted. */
-#define MONITOR_CPU 0u
+/* Which CPU it is; until then, the one that booted. Before guests run. */
+void monitor_init(uint32_t cpu);
 
 /*
  * Do what is due. From any CPU, often; on others than the monitor's nothing ever is. Returns the tick at which

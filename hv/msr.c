@@ -30,6 +30,17 @@ const uint32_t msr_direct[] = {
 };
 const uint32_t msr_direct_count = ARRAY_SIZE(msr_direct);
 
+#define MSR_TSC 0x10u
+
+bool msr_is_direct(uint32_t msr, bool write)
+{
+    for (uint32_t i = 0; i < msr_direct_count; i++) {
+        if (msr_direct[i] == msr)
+            return true;
+    }
+    return msr == MSR_TSC && !write;
+}
+
 enum msr_kind {
     MSR_FIXED,     /* reads `value`, writes are swallowed */
     MSR_READONLY,  /* reads `value`, writes give #GP */

@@ -14,6 +14,9 @@ struct vcpu;
 extern const uint32_t msr_direct[];
 extern const uint32_t msr_direct_count;
 
+/* May a guest reach it without an exit: one of those, or a read of the TSC, where the processor adds the offset? */
+bool msr_is_direct(uint32_t msr, bool write);
+
 /* RDMSR and WRMSR of anything else. Returns 0, or E_INVAL for #GP. */
 int msr_policy_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
 int msr_policy_write(struct vcpu *vcpu, uint32_t msr, uint64_t value);

@@ -106,7 +106,7 @@ static bool range_is(const struct pagetable *table, uint64_t address, uint64_t s
 
 int pagetable_create(struct pagetable *table, const struct pt_format *format, uint64_t largest)
 {
-    hpa_t root = pages_allocate(1, PAGE_SIZE);
+    hpa_t root = pages_allocate_hidden(1);
 
     if (root == 0)
         return E_NOMEM;
@@ -122,7 +122,7 @@ static int map_one(struct pagetable *table, uint64_t address, hpa_t hpa, uint64_
 
     while (level > 0 && (level_size(level) > table->largest || level_size(level) > *size ||
                          !IS_ALIGNED(address | hpa, level_size(level)))) {
-        hpa_t node = pages_allocate(1, PAGE_SIZE);
+        hpa_t node = pages_allocate_hidden(1);
         if (node == 0)
             return E_NOMEM;
         entry_set(entry, node | table->format->table_bits);
@@ -161,7 +161,7 @@ int pagetable_map(struct pagetable *table, uint64_t address, hpa_t hpa, uint64_t
 /* Replace a large leaf by a table of the next smaller ones that says the same. */
 static int leaf_split(const struct pagetable *table, uint64_t *entry, unsigned level)
 {
-    hpa_t node = pages_allocate(1, PAGE_SIZE);
+    hpa_t node = pages_allocate_hidden(1);
 
     if (node == 0)
         return E_NOMEM;

@@ -53,7 +53,8 @@ struct vcpu {
     uint8_t number;    /* 0 .. guest->vcpu_count - 1; also its APIC id */
     uint32_t cpu;      /* physical CPU */
     struct guest *guest;
-    void *backend; /* the backend's own state: VMCB or VMCS and what belongs to it */
+    hpa_t backend_pages; /* virt->vcpu_pages of them */
+    void *backend;       /* the backend's own state: VMCB or VMCS and what belongs to it */
     const struct vcpu_irq_ops *irq;
     void *lapic; /* the local APIC model's state */
     struct event_state events;

@@ -12,6 +12,9 @@
 struct vcpu;
 struct guest;
 struct pt_format;
+struct intercept_place;
+
+#define VIRT_CONTROL_WORDS 8u /* that hold intercepts, at most */
 
 /* Vectors of architectural exceptions. Intel SDM vol. 3, "Interrupt and Exception Handling", "Exception and Interrupt
  * Vectors". */
@@ -256,16 +259,33 @@ struct virt_blocking {
     bool nmi;           /* an NMI handler runs */
 };
 
+/* What a guest may do without an exit, read back from where the processor will read it. */
+struct virt_permissions {
+    hpa_t stage2_root;
+    const struct intercept_place *places; /* of INTERCEPT_COUNT entries, in `words` */
+    uint32_t words[VIRT_CONTROL_WORDS];
+    const uint8_t *port_maps[2]; /* of ports 0-7fff and 8000-ffff: a bit each, set where an access exits */
+    bool (*msr_exits)(const struct virt_permissions *permissions, uint32_t msr, bool write);
+    const uint8_t *msr_map; /* for msr_exits */
+};
+
 struct virt_ops {
     const char *name;               /* "AMD-V", "VT-x" */
     const struct pt_format *stage2; /* NPT or EPT */
     /* The largest page that this CPU's second-stage tables may use for a guest's RAM: PAGE_SIZE_4K, _2M or _1G. */
     uint64_t (*stage2_largest)(void);
 
-    /* Switch virtualization on, on this CPU. Returns 0, or an error after a log line that says why not. */
-    int (*cpu_enable)(void);
-    /* Prepare a vCPU's control block and permission maps. Runs on its own CPU, once. */
-    int (*vcpu_create)(struct vcpu *vcpu);
+    /* Pages that one CPU with its vCPU needs: the first for cpu_enable, the others for vcpu_create. */
+    uint32_t vcpu_pages;
+    /*
+     * Switch virtualization on, on this CPU; `page` is zeroed and the processor's from then on. Returns 0, or an error
+     * after a log line that says why not.
+     */
+    int (*cpu_enable)(hpa_t page);
+    /* Prepare a vCPU's control block and permission maps in these zeroed pages. Runs on its own CPU, once. */
+    int (*vcpu_create)(struct vcpu *vcpu, hpa_t pages);
+    /* What the finished control block says, for the audit. On the vCPU's own CPU. */
+    void (*read_permissions)(struct vcpu *vcpu, struct virt_permissions *permissions);
     /* Put the state into the control block, all else to reset values, and flush its translations. */
     void (*vcpu_load_state)(struct vcpu *vcpu, const struct vcpu_state *state);
     /*

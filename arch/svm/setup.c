@@ -23,9 +23,6 @@ bool svm_has_next_rip;
 bool svm_has_flush_by_asid;
 bool svm_repeats_injection;
 
-/* The processor keeps the host's state here across VMRUN; this CPU's own page. */
-static CPU_LOCAL hpa_t host_save_address;
-
 static struct svm_facts read_facts(void)
 {
     struct svm_facts facts = {0};
@@ -40,7 +37,7 @@ static struct svm_facts read_facts(void)
     return facts;
 }
 
-int svm_cpu_enable(void)
+int svm_cpu_enable(hpa_t page)
 {
     struct svm_facts facts = read_facts();
     const char *reason = svm_diagnose(&facts);
@@ -57,80 +54,95 @@ int svm_cpu_enable(void)
     svm_has_next_rip = (facts.features & SVM_FEATURE_NRIP) != 0;
     svm_repeats_injection = machine_cpuid(0x40000000, 0).ebx == 0x54474354; /* "TCGT", the start of TCG's signature */
     svm_has_flush_by_asid = (facts.features & SVM_FEATURE_FLUSH_BY_ASID) != 0;
-    if (virt_pages(1, &host_save_address) == NULL)
-        return E_NOMEM;
     msr_write(MSR_EFER, msr_read(MSR_EFER) | EFER_SVME);
-    msr_write(MSR_VM_HSAVE_PA, host_save_address);
+    msr_write(MSR_VM_HSAVE_PA, page); /* the processor keeps the host's state there across VMRUN */
     return 0;
 }
 
-/* The permission map has two bits an MSR: bit 0 intercepts reads, bit 1 writes. APM vol. 2, "MSR Intercepts". */
-static void msrpm_allow(uint8_t *map, uint32_t msr, bool writes)
+/* Each range of 2000h registers has 2 KiB of the map. APM vol. 2, "MSR Intercepts". */
+static bool msrpm_bit(uint32_t msr, uint32_t *bit)
 {
     static const uint32_t first[] = {0, 0xc0000000, 0xc0010000};
 
     for (uint32_t range = 0; range < ARRAY_SIZE(first); range++) {
         if (msr >= first[range] && msr - first[range] < 0x2000) {
-            uint32_t bit = range * 0x4000 + (msr - first[range]) * 2;
-            map[bit / 8] &= (uint8_t) ~((writes ? 3u : 1u) << bit % 8);
+            *bit = range * 0x4000 + (msr - first[range]) * 2; /* intercepts reads; the next one writes */
+            return true;
         }
+    }
+    return false;
+}
+
+static void write_permission_maps(uint8_t *io_map, uint8_t *msr_map)
+{
+    uint32_t bit;
+
+    memset(io_map, 0xff, IOPM_PAGES * PAGE_SIZE);
+    memset(msr_map, 0xff, MSRPM_PAGES * PAGE_SIZE);
+    for (uint32_t i = 0; i < msr_direct_count; i++) {
+        if (msrpm_bit(msr_direct[i], &bit))
+            msr_map[bit / 8] &= (uint8_t) ~(3u << bit % 8);
     }
 }
 
-/* One pair of maps serves a guest's vCPUs and all guests alike: what they open is constant. */
-static int permission_maps(hpa_t *iopm, hpa_t *msrpm)
+/* In this order: our own state, VMCB, the host's part for VMSAVE, I/O map, MSR map. */
+enum vcpu_page {
+    PAGE_STATE,
+    PAGE_VMCB,
+    PAGE_HOST,
+    PAGE_IO_MAP,
+    PAGE_MSR_MAP = PAGE_IO_MAP + IOPM_PAGES,
+    PAGE_COUNT = PAGE_MSR_MAP + MSRPM_PAGES,
+};
+_Static_assert(1 + PAGE_COUNT == SVM_VCPU_PAGES, "the host save area, and these");
+_Static_assert(sizeof(struct svm_vcpu) <= PAGE_SIZE, "one page holds a vCPU's own state");
+
+int svm_vcpu_create(struct vcpu *vcpu, hpa_t address)
 {
-    static hpa_t shared_iopm, shared_msrpm;
-    static struct lock lock;
-    int error = 0;
+    uint8_t *pages = machine_pointer(address);
+    struct svm_vcpu *svm = (struct svm_vcpu *)(void *)pages;
+    struct vmcb *vmcb = (struct vmcb *)(void *)(pages + PAGE_VMCB * PAGE_SIZE);
 
-    lock_take(&lock);
-    if (shared_msrpm == 0) {
-        uint8_t *io_map = virt_pages(IOPM_PAGES, &shared_iopm);
-        uint8_t *msr_map = virt_pages(MSRPM_PAGES, &shared_msrpm);
-        if (io_map == NULL || msr_map == NULL) {
-            error = E_NOMEM;
-        } else {
-            memset(io_map, 0xff, IOPM_PAGES * PAGE_SIZE);
-            memset(msr_map, 0xff, MSRPM_PAGES * PAGE_SIZE);
-            for (uint32_t i = 0; i < msr_direct_count; i++)
-                msrpm_allow(msr_map, msr_direct[i], true);
-        }
-    }
-    *iopm = shared_iopm;
-    *msrpm = shared_msrpm;
-    lock_release(&lock);
-    return error;
-}
-
-int svm_vcpu_create(struct vcpu *vcpu)
-{
-    hpa_t backend_address, iopm, msrpm;
-    struct svm_vcpu *svm = virt_pages(1, &backend_address);
-
-    _Static_assert(sizeof(*svm) <= PAGE_SIZE, "one page holds the backend's part");
-    if (svm == NULL || permission_maps(&iopm, &msrpm) != 0 || virt_pages(1, &svm->host_address) == NULL)
-        return E_NOMEM;
-    struct vmcb *vmcb = virt_pages(1, &svm->vmcb_address);
-    if (vmcb == NULL)
-        return E_NOMEM;
     svm->vmcb = vmcb;
+    svm->vmcb_address = address + PAGE_VMCB * PAGE_SIZE;
+    svm->host_address = address + PAGE_HOST * PAGE_SIZE;
     vcpu->backend = svm;
     vmcb->intercept_exceptions = intercept_bits(svm_intercepts, WORD_EXCEPTIONS);
     vmcb->intercept_misc1 = intercept_bits(svm_intercepts, WORD_MISC1);
     vmcb->intercept_misc2 = intercept_bits(svm_intercepts, WORD_MISC2);
-    vmcb->iopm_base = iopm;
-    vmcb->msrpm_base = msrpm;
+    write_permission_maps(pages + PAGE_IO_MAP * PAGE_SIZE, pages + PAGE_MSR_MAP * PAGE_SIZE);
+    vmcb->iopm_base = address + PAGE_IO_MAP * PAGE_SIZE;
+    vmcb->msrpm_base = address + PAGE_MSR_MAP * PAGE_SIZE;
     vmcb->asid = 1; /* one vCPU a CPU, for good: every guest's translations live under its CPU's ASID 1 */
     vmcb->interrupt_control = INTERRUPT_MASKING;
     vmcb->nested_control = NESTED_PAGING;
     vmcb->nested_cr3 = vcpu->guest->stage2_root;
     __asm__ volatile("vmsave %0" : : "a"(svm->host_address) : "memory");
+    return 0;
+}
 
-    const uint32_t words[] = {
-        [WORD_EXCEPTIONS] = vmcb->intercept_exceptions,
-        [WORD_MISC1] = vmcb->intercept_misc1,
-        [WORD_MISC2] = vmcb->intercept_misc2,
+static bool msr_exits(const struct virt_permissions *permissions, uint32_t msr, bool write)
+{
+    uint32_t bit;
+
+    /* Outside of the ranges each access exits. */
+    return !msrpm_bit(msr, &bit) || (permissions->msr_map[bit / 8] >> (bit % 8 + (write ? 1 : 0)) & 1) != 0;
+}
+
+void svm_read_permissions(struct vcpu *vcpu, struct virt_permissions *permissions)
+{
+    const struct svm_vcpu *svm = vcpu->backend;
+    const struct vmcb *vmcb = svm->vmcb;
+    const uint8_t *port_map = machine_pointer(vmcb->iopm_base);
+
+    *permissions = (struct virt_permissions){
+        .stage2_root = vmcb->nested_cr3,
+        .places = svm_intercepts,
+        .port_maps = {port_map, port_map + PAGE_SIZE},
+        .msr_exits = msr_exits,
+        .msr_map = machine_pointer(vmcb->msrpm_base),
     };
-    return intercept_verify("AMD-V", svm_intercepts, words);
+    permissions->words[WORD_EXCEPTIONS] = vmcb->intercept_exceptions;
+    permissions->words[WORD_MISC1] = vmcb->intercept_misc1;
+    permissions->words[WORD_MISC2] = vmcb->intercept_misc2;
 }

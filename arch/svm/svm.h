@@ -242,8 +242,10 @@ extern bool svm_has_flush_by_asid;
 extern bool svm_repeats_injection; /* QEMU's emulation; see svm_update_virtual_interrupt */
 
 /* setup.c */
-int svm_cpu_enable(void);
-int svm_vcpu_create(struct vcpu *vcpu);
+#define SVM_VCPU_PAGES (4u + IOPM_PAGES + MSRPM_PAGES) /* the host save area, then what svm_vcpu_create lays out */
+int svm_cpu_enable(hpa_t page);
+int svm_vcpu_create(struct vcpu *vcpu, hpa_t pages);
+void svm_read_permissions(struct vcpu *vcpu, struct virt_permissions *permissions);
 
 /* intercepts.c: hv's list in these words of the VMCB. */
 enum intercept_word {

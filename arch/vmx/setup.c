@@ -195,14 +195,11 @@ static void nmi_in_root_mode(void)
     }
 }
 
-static int vmx_on(void)
+static int vmx_on(hpa_t address)
 {
-    hpa_t address;
-    uint32_t *region = virt_pages(1, &address);
+    uint32_t *region = machine_pointer(address);
     bool failed;
 
-    if (!region)
-        return E_NOMEM;
     region[0] = vmx_cpu.revision;
     /* CR0 and CR4 as VMX operation wants them. SDM vol. 3, appendices A.7 and A.8 "VMX-Fixed Bits". */
     cr0_write(cr0_read() | msr_read(MSR_VMX_CR0_FIXED0));
@@ -221,7 +218,7 @@ static void tell_multihit(void)
     told = true;
 }
 
-int vmx_cpu_enable(void)
+int vmx_cpu_enable(hpa_t page)
 {
     struct vmx_facts facts = read_facts();
     const char *reason = vmx_diagnose(&facts);
@@ -250,10 +247,9 @@ int vmx_cpu_enable(void)
     vmx_cpu.cr4_forced = msr_read(MSR_VMX_CR4_FIXED0) | (cr4_read() & CR4_MCE);
     vmx_cpu.cr4_mask = vmx_cpu.cr4_forced | ~CR4_GUEST_OWNED;
 
-    error = vmx_on();
+    error = vmx_on(page);
     if (error) {
-        log_error("CPU %u: %s", this_cpu.number,
-                  error == E_NOMEM ? "no memory for the VMXON region" : "VMXON failed; is another hypervisor at work?");
+        log_error("CPU %u: VMXON failed; is another hypervisor at work?", this_cpu.number);
         return error;
     }
     trap_nmi_hook = nmi_in_root_mode;
@@ -261,6 +257,10 @@ int vmx_cpu_enable(void)
 }
 
 /* ---- A vCPU's VMCS ---- */
+
+/* SDM vol. 3, "Extended-Page-Table Pointer (EPTP)". */
+#define EPTP_WRITE_BACK 6u
+#define EPTP_WALK_4     (3u << 3)
 
 /* Four bitmaps of 1 KiB: reads of 0-1fff, reads of c0000000-c0001fff, then writes. SDM vol. 3, "MSR-Bitmap Address". */
 static void msr_pass(uint8_t *bitmap, uint32_t msr, bool write)
@@ -286,7 +286,7 @@ static void write_permission_maps(uint8_t *msr_bitmap, hpa_t msr_address, uint8_
     vmcs_write(VMCS_IO_BITMAP_B, io_address + PAGE_SIZE);
 }
 
-static void write_controls(const struct vmx_vcpu *vmx)
+static void write_controls(const struct vmx_vcpu *vmx, hpa_t stage2_root)
 {
     vmcs_write(VMCS_PIN_CONTROLS, vmx_cpu.controls[CONTROLS_PIN]);
     vmcs_write(VMCS_PRIMARY_CONTROLS, vmx->primary_controls);
@@ -294,6 +294,7 @@ static void write_controls(const struct vmx_vcpu *vmx)
     vmcs_write(VMCS_EXIT_CONTROLS, vmx_cpu.controls[CONTROLS_EXIT]);
     vmcs_write(VMCS_ENTRY_CONTROLS, vmx_cpu.controls[CONTROLS_ENTRY]);
     vmcs_write(VMCS_EXCEPTION_BITMAP, intercept_bits(vmx_intercepts, WORD_EXCEPTIONS));
+    vmcs_write(VMCS_EPT_POINTER, stage2_root | EPTP_WALK_4 | EPTP_WRITE_BACK);
     vmcs_write(VMCS_PAGE_FAULT_MASK, 0);
     vmcs_write(VMCS_PAGE_FAULT_MATCH, 0);
     vmcs_write(VMCS_CR3_TARGET_COUNT, 0);
@@ -337,7 +338,7 @@ static void write_host_state(void)
     vmcs_write(VMCS_HOST_RIP, (uintptr_t)vmx_exit_entry);
 }
 
-/* One allocation: our own state, VMCS, MSR bitmap, two I/O bitmaps, virtual-APIC page. */
+/* In this order: our own state, VMCS, MSR bitmap, two I/O bitmaps, virtual-APIC page. */
 enum vcpu_page {
     PAGE_STATE,
     PAGE_VMCS,
@@ -346,6 +347,7 @@ enum vcpu_page {
     PAGE_VIRTUAL_APIC = PAGE_IO_BITMAPS + 2,
     PAGE_COUNT,
 };
+_Static_assert(1 + PAGE_COUNT == VMX_VCPU_PAGES, "the VMXON region, and these");
 _Static_assert(sizeof(struct vmx_vcpu) <= PAGE_SIZE, "one page holds a vCPU's own state");
 
 /* Without its control an instruction is undefined in the guest, whatever the processor's CPUID says. Every CPU's vCPUs
@@ -359,28 +361,13 @@ static void hide_features(void)
     cpuid_policy_hide(CPUID_FEATURE_XSAVES);
 }
 
-/* The finished VMCS. */
-static int verify_intercepts(void)
+int vmx_vcpu_create(struct vcpu *vcpu, hpa_t address)
 {
-    const uint32_t words[] = {
-        [CONTROLS_PIN] = (uint32_t)vmcs_read(VMCS_PIN_CONTROLS),
-        [CONTROLS_PRIMARY] = (uint32_t)vmcs_read(VMCS_PRIMARY_CONTROLS),
-        [CONTROLS_SECONDARY] = (uint32_t)vmcs_read(VMCS_SECONDARY_CONTROLS),
-        [WORD_EXCEPTIONS] = (uint32_t)vmcs_read(VMCS_EXCEPTION_BITMAP),
-    };
-
-    return intercept_verify("VT-x", vmx_intercepts, words);
-}
-
-int vmx_vcpu_create(struct vcpu *vcpu)
-{
-    hpa_t address, vmcs_address;
-    uint8_t *pages = virt_pages(PAGE_COUNT, &address);
+    uint8_t *pages = machine_pointer(address);
     struct vmx_vcpu *vmx = (struct vmx_vcpu *)(void *)pages;
+    hpa_t vmcs_address;
     bool failed;
 
-    if (!pages)
-        return E_NOMEM;
     memcpy(pages + PAGE_VMCS * PAGE_SIZE, &vmx_cpu.revision, sizeof(vmx_cpu.revision));
     vmcs_address = address + PAGE_VMCS * PAGE_SIZE;
     __asm__ volatile("vmclear %1; jbe 1f; vmptrld %1; 1:" : "=@ccbe"(failed) : "m"(vmcs_address) : "cc", "memory");
@@ -391,7 +378,7 @@ int vmx_vcpu_create(struct vcpu *vcpu)
     vcpu->backend = vmx;
     vmx->primary_controls = vmx_cpu.controls[CONTROLS_PRIMARY];
     vmx->virtual_apic = pages + PAGE_VIRTUAL_APIC * PAGE_SIZE;
-    write_controls(vmx);
+    write_controls(vmx, vcpu->guest->stage2_root);
     write_permission_maps(pages + PAGE_MSR_BITMAP * PAGE_SIZE, address + PAGE_MSR_BITMAP * PAGE_SIZE,
                           pages + PAGE_IO_BITMAPS * PAGE_SIZE, address + PAGE_IO_BITMAPS * PAGE_SIZE);
     if (vmx_has(CONTROLS_PRIMARY, PRIMARY_TPR_SHADOW)) {
@@ -401,5 +388,30 @@ int vmx_vcpu_create(struct vcpu *vcpu)
     write_host_state();
     hide_features();
     vmx_cpu.current = vmx;
-    return verify_intercepts();
+    return 0;
+}
+
+static bool msr_exits(const struct virt_permissions *permissions, uint32_t msr, bool write)
+{
+    const uint8_t *bits = permissions->msr_map + (write ? 2048 : 0) + ((msr & BIT(31)) != 0 ? 1024 : 0);
+    uint32_t index = msr & 0x1fff;
+
+    /* Outside of both ranges each access exits. */
+    return (msr != index && msr != (0xc0000000 | index)) || (bits[index / 8] >> index % 8 & 1) != 0;
+}
+
+void vmx_read_permissions(struct vcpu *vcpu, struct virt_permissions *permissions)
+{
+    (void)vcpu; /* its VMCS is current on its CPU */
+    *permissions = (struct virt_permissions){
+        .stage2_root = vmcs_read(VMCS_EPT_POINTER) & ~(uint64_t)PAGE_MASK,
+        .places = vmx_intercepts,
+        .port_maps = {machine_pointer(vmcs_read(VMCS_IO_BITMAP_A)), machine_pointer(vmcs_read(VMCS_IO_BITMAP_B))},
+        .msr_exits = msr_exits,
+        .msr_map = machine_pointer(vmcs_read(VMCS_MSR_BITMAP)),
+    };
+    permissions->words[CONTROLS_PIN] = (uint32_t)vmcs_read(VMCS_PIN_CONTROLS);
+    permissions->words[CONTROLS_PRIMARY] = (uint32_t)vmcs_read(VMCS_PRIMARY_CONTROLS);
+    permissions->words[CONTROLS_SECONDARY] = (uint32_t)vmcs_read(VMCS_SECONDARY_CONTROLS);
+    permissions->words[WORD_EXCEPTIONS] = (uint32_t)vmcs_read(VMCS_EXCEPTION_BITMAP);
 }

@@ -200,8 +200,6 @@ static void vmx_read_table(struct vcpu *vcpu, bool interrupt_table, struct table
 
 /* EPTP. SDM vol. 3, "Extended-Page-Table Pointer (EPTP)". Without accessed and dirty bits: with them each walk of the
  * guest counts as a write. */
-#define EPTP_WRITE_BACK 6u
-#define EPTP_WALK_4     (3u << 3)
 
 static void reset_event_state(struct vmx_vcpu *vmx)
 {
@@ -241,7 +239,6 @@ static void vmx_load_state(struct vcpu *vcpu, const struct vcpu_state *state)
     vmcs_write(VMCS_GUEST_IDTR_LIMIT, state->idtr.limit);
     reset_system_registers(vcpu);
     reset_event_state(vmx);
-    vmcs_write(VMCS_EPT_POINTER, vcpu->guest->stage2_root | EPTP_WALK_4 | EPTP_WRITE_BACK);
     write_cr0(state->cr0);
     write_cr4(state->cr4);
     vmcs_write(VMCS_GUEST_CR3, state->cr3);
@@ -349,8 +346,10 @@ const struct virt_ops vmx_ops = {
     .name = "VT-x",
     .stage2 = &ept_format,
     .stage2_largest = vmx_stage2_largest,
+    .vcpu_pages = VMX_VCPU_PAGES,
     .cpu_enable = vmx_cpu_enable,
     .vcpu_create = vmx_vcpu_create,
+    .read_permissions = vmx_read_permissions,
     .vcpu_load_state = vmx_load_state,
     .run = vmx_run,
     .read = vmx_read,

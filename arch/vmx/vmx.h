@@ -337,13 +337,16 @@ static inline bool vmx_has(enum control_word word, uint64_t control)
     return (vmx_cpu.controls[word] & control) != 0;
 }
 
-/* setup.c */
+/* setup.c: VMX_VCPU_PAGES are the VMXON region, then what vmx_vcpu_create lays out. */
+#define VMX_VCPU_PAGES 7u
 uint64_t vmx_stage2_largest(void);
-int vmx_cpu_enable(void);
-int vmx_vcpu_create(struct vcpu *vcpu);
+int vmx_cpu_enable(hpa_t page);
+int vmx_vcpu_create(struct vcpu *vcpu, hpa_t pages);
+void vmx_read_permissions(struct vcpu *vcpu, struct virt_permissions *permissions);
 
 /* intercepts.c: hv's list in the words of enum control_word, and in one more. */
 #define WORD_EXCEPTIONS CONTROLS_WORDS
+_Static_assert(WORD_EXCEPTIONS < VIRT_CONTROL_WORDS, "virt_permissions has room for all words");
 extern const struct intercept_place vmx_intercepts[INTERCEPT_COUNT];
 
 /* entry_state.c: what the VMCS has for an entry beyond entry_state_read. */

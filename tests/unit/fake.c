@@ -132,13 +132,15 @@ struct fake_backend *fake_backend(struct vcpu *vcpu)
     return vcpu->backend;
 }
 
-static int fake_cpu_enable(void)
+static int fake_cpu_enable(hpa_t page)
 {
+    (void)page;
     return 0;
 }
 
-static int fake_vcpu_create(struct vcpu *vcpu)
+static int fake_vcpu_create(struct vcpu *vcpu, hpa_t pages)
 {
+    (void)pages;
     vcpu->backend = &backends[vcpu->number];
     return 0;
 }
@@ -320,7 +322,7 @@ struct guest *fake_guest(uint64_t memory_bytes, uint32_t vcpu_count)
         vcpu->cpu = i;
         vcpu->guest = guest;
         vcpu->guest_xcr0 = 1;
-        virt->vcpu_create(vcpu);
+        virt->vcpu_create(vcpu, 0);
         struct fake_backend *backend = fake_backend(vcpu);
         backend->registers[VCPU_CR0] = 0x11;   /* PE ET */
         backend->registers[VCPU_EFER] = 0x500; /* LME LMA */

@@ -24,10 +24,6 @@ void *machine_pointer(hpa_t address)
     return memory + (address - BASE);
 }
 
-void machine_relax(void)
-{
-}
-
 static void pages_are_zero_and_apart(void **state)
 {
     (void)state;
@@ -60,6 +56,28 @@ static void pool_ends(void **state)
     assert_int_equal(pages_allocate(1, PAGE_SIZE), 0);
 }
 
+static void both_ends_meet(void **state)
+{
+    (void)state;
+    memset(memory, 0xaa, sizeof(memory));
+    pages_init(BASE, sizeof(memory));
+    assert_int_equal(pages_mark(), BASE);
+    assert_int_equal(pages_allocate_hidden(2), BASE + (COUNT - 2) * PAGE_SIZE);
+    for (unsigned i = (COUNT - 2) * PAGE_SIZE; i < COUNT * PAGE_SIZE; i++)
+        assert_int_equal(memory[i], 0);
+    assert_int_equal(pages_mark(), BASE);
+    assert_int_equal(pages_allocate(3, PAGE_SIZE), BASE);
+    assert_int_equal(pages_mark(), BASE + 3 * PAGE_SIZE);
+    assert_int_equal(pages_used(), 5);
+    assert_int_equal(pages_allocate_hidden(COUNT - 4), 0);
+    assert_int_equal(pages_allocate_hidden(UINT64_MAX), 0);
+    assert_int_equal(pages_allocate_hidden(0), 0);
+    assert_int_equal(pages_allocate_hidden(COUNT - 5), BASE + 3 * PAGE_SIZE);
+    assert_int_equal(pages_allocate(1, PAGE_SIZE), 0);
+    assert_int_equal(pages_allocate_hidden(1), 0);
+    assert_int_equal(pages_used(), COUNT);
+}
+
 static void frozen_pool_gives_nothing(void **state)
 {
     (void)state;
@@ -67,6 +85,7 @@ static void frozen_pool_gives_nothing(void **state)
     assert_int_not_equal(pages_allocate(1, PAGE_SIZE), 0);
     pages_freeze();
     assert_int_equal(pages_allocate(1, PAGE_SIZE), 0);
+    assert_int_equal(pages_allocate_hidden(1), 0);
     assert_int_equal(pages_used(), 1);
 }
 
@@ -104,6 +123,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pages_are_zero_and_apart),
         cmocka_unit_test(pool_ends),
+        cmocka_unit_test(both_ends_meet),
         cmocka_unit_test(frozen_pool_gives_nothing),
         cmocka_unit_test(odd_pools),
         cmocka_unit_test(overlap),
