@@ -33,6 +33,12 @@ HELLO = r"hello"
 # With log=debug: where the host keeps a guest's VGA text memory. The number is whole only when its line is.
 VGA_TEXT_AT = LINE + r'guest "{name}": memory 0xb8000 to 0x[0-9a-f]+ is host 0x([0-9a-f]+)\n'
 
+# With log=debug: each piece of a guest's memory.
+RAM_AT = r'^bulkhead: guest "([^"]*)": memory 0x([0-9a-f]+) to 0x([0-9a-f]+) is host 0x([0-9a-f]+)$'
+
+# Nothing can wake this guest any more.
+HALTED_FOR_GOOD = LINE + r"has halted with interrupts off"
+
 # Something that is not a multiboot loader jumped to the entry point: seen on the serial line or on the screen.
 NO_LOADER = r"multiboot"
 
