@@ -121,12 +121,8 @@ static void overlap(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pages_are_zero_and_apart),
-        cmocka_unit_test(pool_ends),
-        cmocka_unit_test(both_ends_meet),
-        cmocka_unit_test(frozen_pool_gives_nothing),
-        cmocka_unit_test(odd_pools),
-        cmocka_unit_test(overlap),
+        cmocka_unit_test(pages_are_zero_and_apart),  cmocka_unit_test(pool_ends), cmocka_unit_test(both_ends_meet),
+        cmocka_unit_test(frozen_pool_gives_nothing), cmocka_unit_test(odd_pools), cmocka_unit_test(overlap),
     };
     return cmocka_run_group_tests_name("pages", tests, NULL, NULL);
 }
