@@ -19,7 +19,7 @@ CFLAGS   := -std=gnu11 -O2 -g -ffreestanding -fno-pie -fno-pic -fno-stack-protec
             -mcmodel=kernel -mno-red-zone -mgeneral-regs-only $(WARNINGS) -I. -I$(BUILD)
 # gcc would turn the loops of memset and memcpy into calls of themselves.
 CFLAGS   += $(if $(findstring clang,$(CC)),,-fno-tree-loop-distribute-patterns)
-LDFLAGS  := -nostdlib -static -no-pie -Wl,-T,linker.ld -Wl,-z,max-page-size=4096 -Wl,--build-id=none \
+LDFLAGS  := -nostdlib -static -no-pie -Wl,-z,max-page-size=4096 -Wl,--build-id=none \
             -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments
 
 HV_SOURCES      := $(filter-out hv/string.c,$(wildcard hv/*.c))
@@ -49,11 +49,11 @@ $(BUILD)/image/%.o: $(BUILD)/image/%.c
 	$(Q)$(CC) $(CFLAGS) -c $< -o $@
 
 $(BUILD)/image/bulkhead-1.elf: $(IMAGE_OBJECTS) $(BUILD)/image/symbols-none.o linker.ld
-	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^)
+	$(Q)$(CC) $(LDFLAGS) -Wl,-T,linker.ld -o $@ $(filter %.o,$^)
 
 $(IMAGE): $(IMAGE_OBJECTS) $(BUILD)/image/symbols.o linker.ld
 	@echo "  $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^)
+	$(Q)$(CC) $(LDFLAGS) -Wl,-T,linker.ld -o $@ $(filter %.o,$^)
 
 include drivers/virtual/dsdt.mk
 $(BUILD)/image/drivers/virtual/vacpi_tables.c.o: $(BUILD)/dsdt.hex

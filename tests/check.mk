@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # What must be right without running the image: style, layers, headers, lint, both compilers; and the fuzzers.
-# The Makefile that includes it provides BUILD, CFLAGS, NATIVE_CFLAGS, IMAGE_SOURCES, NATIVE_SOURCES, NATIVE_LIBRARY and
-# the rules for native objects.
+# The Makefile that includes it provides BUILD, CFLAGS, NATIVE_CFLAGS, IMAGE_SOURCES, GUEST_SOURCES, GUEST_CFLAGS,
+# NATIVE_SOURCES, NATIVE_LIBRARY and the rules for native objects.
 
 FOLDERS      := boot arch hv drivers guests tests
 find_files    = $(sort $(shell find $(FOLDERS) -path '*/corpus' -prune -o -type f \( $(1) \) -print))
@@ -35,15 +35,19 @@ check-lint:
 	    --template='{file}:{line}: {id}: {message}' --suppressions-list=tests/cppcheck.suppressions \
 	    --error-exitcode=1 $(IMAGE_C_FILES)
 
-# No warning from either compiler: the image is gcc's, and each source of it is compiled by clang too.
+# No warning from either compiler: the image and the guests are gcc's, and each source of them is compiled by clang too.
 $(BUILD)/clang/%.c.o: %.c
 	@mkdir -p $(@D)
 	$(Q)clang $(filter-out $(gcc_only),$(CFLAGS)) -MMD -MP -c $< -o $@
 
+$(BUILD)/clang/guests/%.c.o: guests/%.c
+	@mkdir -p $(@D)
+	$(Q)clang $(filter-out $(gcc_only),$(GUEST_CFLAGS)) -MMD -MP -c $< -o $@
+
 $(BUILD)/clang/drivers/virtual/vacpi_tables.c.o: $(BUILD)/dsdt.hex
 
-clang_objects := $(patsubst %,$(BUILD)/clang/%.o,$(filter %.c,$(IMAGE_SOURCES)))
-check-compilers: $(IMAGE) $(clang_objects)
+clang_objects := $(patsubst %,$(BUILD)/clang/%.o,$(filter %.c,$(IMAGE_SOURCES)) $(GUEST_SOURCES))
+check-compilers: $(IMAGE) guests $(clang_objects)
 
 # ---- Fuzzing: clang's libFuzzer on the same sources as the unit tests ---------------------------------
 # make fuzz FUZZ="plan config" FUZZ_SECONDS=600
