@@ -15,7 +15,7 @@ void wait_for_interrupt(const uint32_t *stop_when_set);
 void fpu_reset(void);
 
 /* Set once at start-up. */
-static uint64_t ticks_hz = 1;
+static uint64_t ticks_hz;
 static int64_t epoch_s;
 
 void machine_init_clock(uint64_t hz, int64_t now_s)

@@ -88,9 +88,12 @@ static void serve_end(void)
     __atomic_store_n(&serving, 0, __ATOMIC_RELEASE);
 }
 
+/* Before the clock's frequency is known nothing is too late: a flush then counts its polls. */
 static uint64_t ticks_of_ms(uint64_t ms)
 {
-    return machine_ticks_hz() / 1000 * ms;
+    uint64_t hz = machine_ticks_hz();
+
+    return hz != 0 ? hz / 1000 * ms : UINT64_MAX;
 }
 
 /* ---- The writers ---- */

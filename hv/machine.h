@@ -10,7 +10,7 @@
 /* The time stamp counter of this CPU, in ticks. All CPUs count in step. */
 uint64_t machine_ticks(void);
 
-/* How many ticks a second has (measured at start-up, constant afterwards, never 0). */
+/* How many ticks a second has: 0 until that is measured at start-up, constant and not 0 once there are guests. */
 uint64_t machine_ticks_hz(void);
 
 /* The wall clock at tick 0, in seconds since 1970-01-01 UTC (from the host's real-time clock, read once). */
