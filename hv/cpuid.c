@@ -158,7 +158,29 @@ static struct cpuid_result leaf_topology(const struct vcpu *vcpu, uint32_t suble
     return result;
 }
 
-static struct cpuid_result leaf_extended_state(const struct cpuid_row *row, uint32_t subleaf)
+#define XSAVE_HEADER_END 576u /* the legacy region and the header come before all other components */
+#define XSAVEC           BIT(1)
+#define COMPACT_ALIGNED  BIT(1) /* ECX of a component: in the compacted format it begins at a multiple of 64 */
+
+/* Bytes that XSAVE (standard format) or XSAVEC (compacted) writes for these components. Intel SDM vol. 1, "XSAVE Area".
+ */
+static uint32_t xsave_size(uint64_t components, bool compacted)
+{
+    uint32_t end = XSAVE_HEADER_END;
+
+    for (uint32_t i = 2; i < 32; i++) {
+        if ((components & BIT(i)) == 0)
+            continue;
+        struct cpuid_result component = machine_cpuid(0xd, i);
+        if (!compacted)
+            end = (uint32_t)max_u64(end, (uint64_t)component.eax + component.ebx);
+        else
+            end = ((component.ecx & COMPACT_ALIGNED) != 0 ? (uint32_t)ALIGN_UP(end, 64) : end) + component.eax;
+    }
+    return end;
+}
+
+static struct cpuid_result leaf_extended_state(const struct vcpu *vcpu, const struct cpuid_row *row, uint32_t subleaf)
 {
     struct cpuid_result result = {0, 0, 0, 0};
 
@@ -169,16 +191,12 @@ static struct cpuid_result leaf_extended_state(const struct cpuid_row *row, uint
         /* EBX follows XCR0, which is the guest's own while it runs here; ECX is the size with all that is offered. */
         result.eax &= (uint32_t)XCR0_OFFERED;
         result.edx = 0;
-        uint32_t size = 576;
-        for (uint32_t i = 2; i < 32; i++) {
-            if ((result.eax & BIT(i)) != 0) {
-                struct cpuid_result component = machine_cpuid(0xd, i);
-                size = (uint32_t)max_u64(size, (uint64_t)component.eax + component.ebx);
-            }
-        }
-        result.ecx = size;
+        result.ecx = xsave_size(result.eax, false);
     } else if (subleaf == 1) {
-        result = (struct cpuid_result){result.eax & 7, 0, 0, 0}; /* XSAVEOPT, XSAVEC, XGETBV(1); no supervisor states */
+        /* XSAVEOPT, XSAVEC, XGETBV(1); no supervisor states. EBX: what XSAVEC writes now. */
+        result = (struct cpuid_result){result.eax & 7, 0, 0, 0};
+        if ((result.eax & XSAVEC) != 0)
+            result.ebx = xsave_size(vcpu->guest_xcr0, true);
     }
     return result;
 }
@@ -253,7 +271,7 @@ static __attribute__((noinline)) struct cpuid_result leaf_dynamic(struct vcpu *v
     case 0x7: return subleaf == 0 ? result : (struct cpuid_result){0, 0, 0, 0};
     case 0xb:
     case 0x1f: return leaf_topology(vcpu, subleaf);
-    case 0xd: return leaf_extended_state(find_row(leaf), subleaf);
+    case 0xd: return leaf_extended_state(vcpu, find_row(leaf), subleaf);
     case 0x80000001:
         if (count > 1 && vendor_is_amd)
             result.ecx |= (uint32_t)BIT(1); /* CMP_LEGACY: cores, no threads */
