@@ -121,7 +121,7 @@ test-system: setup-test
 test: setup-test
 	@tests/tools/run_tests.sh $(MAKE) check test-unit test-system
 
-# Also what "make test" leaves out because it tells little more and takes long.
+# Every system test on every machine that it can run on.
 test-all: setup-test
 	@EVERYWHERE=1 tests/tools/run_tests.sh $(MAKE) check test-unit test-system
 

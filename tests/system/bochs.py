@@ -1,13 +1,20 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Bochs: VT-x and AMD-V without hardware. It boots from a GRUB CD; its UART is a TCP connection to us."""
 
+import os
+import re
 import select
+import signal
 import socket
 import subprocess
 import time
+from pathlib import Path
 
 from iso import make_iso
 from machine import End, Machine
+
+# A line of the debugger's answer to "xp": an address, and up to eight bytes.
+DUMP_LINE = re.compile(r"^0x[0-9a-f]+ <.*?>:((?:\t0x[0-9a-f]{2}){1,8})$", re.MULTILINE)
 
 # What each model needs besides its name.
 MODELS = {
@@ -55,7 +62,7 @@ def write_configuration(directory, iso, *, model, cpus, memory_mb, port, clock="
         bios=bios,
     )
     (directory / "bochsrc").write_text(text)
-    (directory / "debugger").write_text("c\nq\n")  # the packaged Bochs starts in its debugger: continue, at last quit
+    (directory / "debugger").write_text("c\n")  # the packaged Bochs starts in its debugger: continue
     return ["bochs", "-q", "-f", "bochsrc", "-rc", "debugger"]
 
 
@@ -96,6 +103,7 @@ def read_bochs_end(directory) -> End:
 
 class Bochs(Machine):
     slowness = 5
+    standard_input = subprocess.PIPE  # the debugger's
 
     def __init__(self, boot, *, model="corei7_haswell_4770", loader="multiboot2", bios="BIOS-bochs-latest", **common):
         super().__init__(boot, **common)
@@ -126,3 +134,21 @@ class Bochs(Machine):
 
     def read_end(self, status):
         return read_bochs_end(self.directory)
+
+    def read_physical(self, address, size):
+        """Stops the machine in Bochs' debugger for as long as that prints the bytes."""
+        output = self.directory / "emulator.out"
+        before = output.stat().st_size
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        os.kill(int(children), signal.SIGINT)  # the one child of timeout(1)
+        self.process.stdin.write(f"xp /{size}bx {address:#x}\nc\n".encode())
+        self.process.stdin.flush()
+        deadline = time.monotonic() + 10
+        content = b""
+        while len(content) < size:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"Bochs' debugger printed {len(content)} of {size} bytes")
+            time.sleep(0.05)
+            lines = DUMP_LINE.findall(output.read_bytes()[before:].decode(errors="replace"))
+            content = bytes(int(byte, 16) for line in lines for byte in line.split())
+        return content

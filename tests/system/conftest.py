@@ -25,6 +25,7 @@ MACHINES = {
     "bochs-amd": (Bochs, {"model": "ryzen"}),
 }
 EMULATED = tuple(MACHINES)
+ALL_NAMES = (*EMULATED, "qemu-kvm")
 if kvm_is_nested():
     MACHINES["qemu-kvm"] = (QemuKvm, {})
 EVERY = tuple(MACHINES)
@@ -32,16 +33,23 @@ EVERY = tuple(MACHINES)
 
 def pytest_addoption(parser):
     parser.addoption("--machine", action="append", choices=EVERY, help="only on this machine; may be repeated")
-    parser.addoption("--everywhere", action="store_true", help="also on the machines that tell little more")
+    parser.addoption("--everywhere", action="store_true", help="on every machine that a test can run on")
     parser.addoption("--image", type=Path, default=IMAGE, help="the image to boot (default: build/bulkhead.elf)")
 
 
 def pytest_configure(config):
-    config.addinivalue_line(
-        "markers",
-        "machines(*names, everywhere=names): where a test runs, all when it is not given; "
-        "and where it runs as well with --everywhere",
-    )
+    config.addinivalue_line("markers", "machines(*names): where a test runs without --everywhere; not given: emulated ones")
+    config.addinivalue_line("markers", "cannot(*names, why=words): where a test never runs, and why it cannot")
+
+
+def unable(definition) -> set[str]:
+    """The machines that a test says it cannot run on, each with a reason."""
+    names = set()
+    for mark in definition.iter_markers("cannot"):
+        if set(mark.kwargs) != {"why"} or not mark.kwargs["why"] or not set(mark.args) <= set(ALL_NAMES):
+            raise pytest.UsageError(f"{definition.nodeid}: cannot(names of machines, why=a reason), not {mark}")
+        names |= set(mark.args)
+    return names
 
 
 def pytest_generate_tests(metafunc):
@@ -49,11 +57,9 @@ def pytest_generate_tests(metafunc):
     own = any("machine_name" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
     if "machine_name" in metafunc.fixturenames and not own:
         mark = metafunc.definition.get_closest_marker("machines")
-        names = mark.args if mark else EMULATED
-        if metafunc.config.getoption("everywhere"):
-            names += mark.kwargs.get("everywhere", ()) if mark else ()
-            names += tuple(name for name in EVERY if name not in EMULATED and "qemu-amd" in names)
-        wanted = metafunc.config.getoption("machine") or EVERY
+        everywhere = metafunc.config.getoption("everywhere")
+        names = EVERY if everywhere else mark.args if mark else EMULATED
+        wanted = set(metafunc.config.getoption("machine") or EVERY) - unable(metafunc.definition)
         metafunc.parametrize("machine_name", [name for name in names if name in wanted], scope="module")
 
 

@@ -95,6 +95,7 @@ class Machine:
     vendor = ""
     slowness = 1  # every time limit is for the fastest machine and multiplied by this
     forbidden = None  # a pattern that ends every wait at once, such as that of a panic
+    standard_input = subprocess.DEVNULL
 
     def __init__(self, boot: Boot, *, memory_mb=512, cpus=1, limit_s=120):
         self.boot = boot
@@ -134,7 +135,7 @@ class Machine:
             command = ["timeout", "--kill-after=1", str(self.limit_s + 5), *self.emulator_command()]
             self.process = subprocess.Popen(
                 command,
-                stdin=subprocess.DEVNULL,
+                stdin=self.standard_input,
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -197,7 +198,20 @@ class Machine:
         self._timer.cancel()
         if self._channel:
             self._channel.close()
+        if self.process and self.process.stdin:
+            self.process.stdin.close()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    # -- a look inside
+
+    def read_physical(self, address: int, size: int) -> bytes:
+        """The machine's physical memory, as no CPU's page tables see it."""
+        raise NotImplementedError
+
+    def screen_text(self, address=0xB8000) -> str:
+        """The 80 by 25 characters of a VGA text screen at a physical address."""
+        text = self.read_physical(address, 80 * 25 * 2)[::2].decode("cp437")
+        return "\n".join(text[row * 80 : row * 80 + 80].replace("\0", " ").rstrip() for row in range(25))
 
     # -- console
 

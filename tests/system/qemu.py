@@ -141,16 +141,10 @@ class QemuAmd(Machine):
         """A command of QEMU's human monitor, such as "info registers"."""
         return self.monitor.command("human-monitor-command", **{"command-line": line})
 
-    def read_physical(self, address, size) -> bytes:
-        """The machine's physical memory, as no CPU's page tables see it."""
+    def read_physical(self, address, size):
         path = self.directory / "memory"
         self.monitor.command("pmemsave", val=address, size=size, filename=str(path))
         return path.read_bytes()
-
-    def screen_text(self, address=0xB8000) -> str:
-        """The 80 by 25 characters of a VGA text screen at a physical address."""
-        text = self.read_physical(address, 80 * 25 * 2)[::2].decode("cp437")
-        return "\n".join(text[row * 80 : row * 80 + 80].replace("\0", " ").rstrip() for row in range(25))
 
 
 def kvm_is_nested() -> bool:

@@ -8,15 +8,13 @@ import payloads
 import pytest
 from machine import Boot
 
-ON_ALL = pytest.mark.machines("qemu-amd", everywhere=("bochs-intel", "bochs-amd"))
-
 
 def configuration(name, boot, memory, cmdline):
     keys = f'cpus = [0]\nmemory = "{memory}"\nboot = "{boot}"\nkernel = "kernel"\ncmdline = "{cmdline}"\n'
     return f"[guest.{name}]\n{keys}"
 
 
-@ON_ALL
+@pytest.mark.machines("qemu-amd")
 def test_memtest_finds_no_error(lab, machine_name):
     """Up to its test #4, or a later one: it draws its screen every two seconds only."""
     modules = {
@@ -29,7 +27,7 @@ def test_memtest_finds_no_error(lab, machine_name):
     assert int(machine.expect(r"Errors: *(\d+)", 20)[1]) == 0
 
 
-@ON_ALL
+@pytest.mark.machines("qemu-amd")
 def test_gnumach_asks_for_its_bootstrap(lab, machine_name):
     modules = {
         "test.toml": configuration("mach", "multiboot", "128M", "console=com0"),

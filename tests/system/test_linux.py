@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Debian's Linux, unmodified, used through its shell. On QEMU it is booted once and most tests share it."""
+"""Debian's Linux, unmodified, used through its shell. It is booted once on a machine, and most tests share it."""
 
 import base64
 import functools
@@ -12,7 +12,7 @@ import payloads
 import pytest
 from linux_shell import PROMPT, LinuxShell
 from machine import Boot, End
-from qemu import QemuAmd
+from qemu import QemuAmd, QemuKvm
 
 pytestmark = pytest.mark.machines("qemu-amd")
 
@@ -43,8 +43,8 @@ def linux(shared_lab, machine_name):
     return boot_linux(shared_lab, machine_name)
 
 
-def test_reaches_its_prompt_in_time(linux):
-    assert linux.machine.seconds() < 60
+def test_reaches_its_prompt_in_time(linux, machine_name):
+    assert linux.machine.seconds() < (90 if machine_name.startswith("bochs") else 60)
 
 
 def test_takes_what_is_typed(linux):
@@ -87,6 +87,12 @@ def test_counts_timer_interrupts(linux):
     assert int(re.search(r"^ERR: +(\d+)", linux.run("cat /proc/interrupts"), re.MULTILINE)[1]) == 0
 
 
+NO_CLOCK = pytest.mark.cannot(
+    "bochs-intel", "bochs-amd", why="a second there is 100 million instructions, so that runs repeat, not one of the host's"
+)
+
+
+@NO_CLOCK
 def test_clock_agrees_with_the_hosts(linux):
     def clocks():
         sent = time.time()
@@ -101,6 +107,7 @@ def test_clock_agrees_with_the_hosts(linux):
     assert abs((later_wall - wall) - (later_host - host)) < 2
 
 
+@NO_CLOCK
 def test_sleeps_as_long_as_asked(linux):
     before = time.monotonic()
     linux.run("sleep 5")
@@ -117,11 +124,16 @@ def complaints(shell) -> set[str]:
     return {re.sub(r"0x[0-9a-f]+|\d+", "N", line) for line in lines}
 
 
+# A plain machine by the vendor of its processor.
+PLAIN = {"amd": (QemuAmd, {}), "intel": (QemuAmd, {"cpu": "Haswell-noTSX"}), "host": (QemuKvm, {})}
+
+
 @functools.cache
-def plain_qemu_complaints():
-    """What the same kernel complains of on plain QEMU, without us."""
+def plain_complaints(vendor):
+    """What the same kernel complains of on such a processor without us."""
+    kind, arguments = PLAIN[vendor]
     linux = (payloads.VMLINUZ, payloads.INITRAMFS, COMMAND_LINE)
-    machine = QemuAmd(Boot(), linux=linux, memory_mb=MEMORY_MB, limit_s=120).start()
+    machine = kind(Boot(), linux=linux, memory_mb=MEMORY_MB, limit_s=120, **arguments).start()
     try:
         return complaints(LinuxShell(machine).wait_prompt(60))
     finally:
@@ -129,7 +141,7 @@ def plain_qemu_complaints():
 
 
 def test_kernel_complains_of_nothing_new(linux):
-    assert complaints(linux) - plain_qemu_complaints() - BUSY_HOST == set()
+    assert complaints(linux) - plain_complaints(linux.machine.vendor) - BUSY_HOST == set()
 
 
 def iasl(directory, *arguments) -> str:
@@ -164,7 +176,6 @@ def test_reaches_its_prompt_elsewhere(lab, machine_name):
     assert shell.machine.wait_end(20) is End.POWER_OFF
 
 
-@pytest.mark.machines("qemu-amd", everywhere=("bochs-intel",))
 def test_reboots_and_powers_off(lab, machine_name):
     shell = boot_linux(lab, machine_name)
     shell.machine.send("reboot\n")

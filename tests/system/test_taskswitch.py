@@ -18,8 +18,7 @@ def test_task_switches(lab, machine_name):
     run_checks(lab, machine_name, "taskswitch", "task switch", names, DEVIATIONS.get(machine_name, ()))
 
 
-@pytest.mark.machines("qemu-amd", "bochs-intel")
+@pytest.mark.cannot("bochs-amd", why="it panics when a guest exits from virtual-8086 mode to a 64-bit host")
 def test_task_switches_with_virtual_8086_mode(lab, machine_name):
-    """Not in Bochs' AMD-V, which panics when a guest exits from virtual-8086 mode to a 64-bit host."""
     names = names_of("taskswitch", "WITH_VIRTUAL_8086")
     run_checks(lab, machine_name, "taskswitch_v86", "task switch", names, DEVIATIONS.get(machine_name, ()))
