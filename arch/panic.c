@@ -110,6 +110,7 @@ static void panic_begin(void)
         for (;;)
             cpu_halt();
     }
+    log_together_end(); /* what this CPU was collecting comes first; from here on it writes at once */
     for (uint32_t cpu = 0; cpu < CPUS_MAX; cpu++) {
         if (cpu != this_cpu.number)
             machine_kick(cpu);

@@ -10,6 +10,7 @@
 #include "hv/device.h"
 #include "hv/irq.h"
 #include "hv/lock.h"
+#include "hv/log.h"
 #include "hv/types.h"
 #include "hv/vcpu.h"
 
@@ -72,6 +73,7 @@ struct guest {
     uint32_t starts;           /* the first one and those after resets */
     uint32_t unknown_msrs[16]; /* those whose line has been written */
     uint32_t unknown_msr_count;
+    struct log_limit log_limit; /* of guest_log */
 };
 
 /* Serialise device access; free of cost for a guest with one vCPU. */
@@ -110,6 +112,13 @@ struct guest *guest_get(uint32_t number);
 
 /* True when no guest runs, or will run, any more. On the monitor's CPU. */
 bool guest_all_stopped(void);
+
+/*
+ * Write a line behind `guest "x": ` about something that a guest can cause at will: when there are too many they are
+ * left out, and a line says how many were. guest_log_settle writes that line when it is due, and the storm has passed.
+ */
+void guest_log(struct guest *guest, const char *format, ...) PRINTF_LIKE(2, 3);
+void guest_log_settle(struct guest *guest);
 
 /* The guest did what Bulkhead does not offer, or broke: stop it, and say why in a sentence that goes on after `guest
  * "x" stops: `. */

@@ -26,8 +26,11 @@ uint64_t monitor_serve(void)
 {
     if (machine_cpu() != monitor_cpu)
         return TIMER_NEVER;
-    if (machine_ticks() >= next_ticks)
+    if (machine_ticks() >= next_ticks) {
+        for (uint32_t i = 0; i < guest_count(); i++)
+            guest_log_settle(guest_get(i));
         next_ticks = machine_ticks() + ticks_from_ns(console_poll() ? POLL_BUSY_NS : POLL_IDLE_NS);
+    }
     return next_ticks;
 }
 

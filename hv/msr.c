@@ -9,7 +9,6 @@
 #include "hv/cpuid.h"
 #include "hv/error.h"
 #include "hv/guest.h"
-#include "hv/log.h"
 #include "hv/machine.h"
 #include "hv/paravirt_clock.h"
 #include "hv/string.h"
@@ -271,19 +270,22 @@ static const struct msr_row *find_row(uint32_t msr)
     return low < ARRAY_SIZE(rows) && rows[low].first <= msr ? &rows[low] : NULL;
 }
 
-/* One line for each register, not for each access: a guest that probes in a loop must not fill the log. */
+/* One line for each of the first registers, not for each access. Two vCPUs at once may say a line twice. */
 static int refuse_unknown(struct vcpu *vcpu, uint32_t msr, const char *verb)
 {
     struct guest *guest = vcpu->guest;
+    uint32_t count = (uint32_t)min_u64(__atomic_load_n(&guest->unknown_msr_count, __ATOMIC_RELAXED),
+                                       ARRAY_SIZE(guest->unknown_msrs));
 
-    for (uint32_t i = 0; i < guest->unknown_msr_count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         if (guest->unknown_msrs[i] == msr)
             return E_INVAL;
     }
-    if (guest->unknown_msr_count < ARRAY_SIZE(guest->unknown_msrs)) {
-        guest->unknown_msrs[guest->unknown_msr_count++] = msr;
-        log_info("guest \"%s\" %s MSR 0x%x, which it does not have: #GP", guest->name, verb, msr);
+    if (count < ARRAY_SIZE(guest->unknown_msrs)) {
+        guest->unknown_msrs[count] = msr;
+        __atomic_store_n(&guest->unknown_msr_count, count + 1, __ATOMIC_RELAXED);
     }
+    guest_log(guest, "%s MSR 0x%x, which it does not have: #GP", verb, msr);
     return E_INVAL;
 }
 

@@ -7,7 +7,6 @@
 #include "drivers/virtual/vlapic_state.h"
 #include "hv/error.h"
 #include "hv/guest.h"
-#include "hv/log.h"
 #include "hv/machine.h"
 
 #define VERSION_VALUE (VLAPIC_VERSION | (LVT_COUNT - 1) << 16) /* no suppression of EOI broadcasts */
@@ -278,8 +277,8 @@ static int write_base(struct vlapic *lapic, uint64_t value)
         return E_INVAL;
     if (ALIGN_DOWN(value, PAGE_SIZE) != VLAPIC_BASE) {
         if (__atomic_exchange_n(&lapic->state->base_move_told, 1, __ATOMIC_RELAXED) == 0)
-            log_error("guest \"%s\": tried to move its local APIC to 0x%llx, which is not offered: #GP",
-                      lapic->state->guest->name, (unsigned long long)ALIGN_DOWN(value, PAGE_SIZE));
+            guest_log(lapic->state->guest, "tried to move its local APIC to 0x%llx, which is not offered: #GP",
+                      (unsigned long long)ALIGN_DOWN(value, PAGE_SIZE));
         return E_INVAL;
     }
     __atomic_store_n(&lapic->base, value, __ATOMIC_RELAXED);

@@ -40,15 +40,31 @@ __attribute__((weak)) void guest_request_power_off(struct guest *guest, const ch
     fake_calls.why = why;
 }
 
+static inline void fake_log(const char *format, va_list arguments)
+{
+    size_t used = strlen(fake_machine.log);
+
+    fake_calls.log_lines++;
+    vsnprintf(fake_machine.log + used, sizeof(fake_machine.log) - used, format, arguments);
+}
+
 __attribute__((weak)) void log_line(enum log_level level, const char *format, ...)
 {
     va_list arguments;
-    size_t used = strlen(fake_machine.log);
 
     (void)level;
-    fake_calls.log_lines++;
     va_start(arguments, format);
-    vsnprintf(fake_machine.log + used, sizeof(fake_machine.log) - used, format, arguments);
+    fake_log(format, arguments);
+    va_end(arguments);
+}
+
+__attribute__((weak)) void guest_log(struct guest *guest, const char *format, ...)
+{
+    va_list arguments;
+
+    (void)guest;
+    va_start(arguments, format);
+    fake_log(format, arguments);
     va_end(arguments);
 }
 

@@ -18,6 +18,23 @@
 static unsigned polls;
 static bool output_remains;
 static unsigned polls_until_stopped;
+static struct guest guests[3];
+static unsigned settled[3];
+
+uint32_t guest_count(void)
+{
+    return 3;
+}
+
+struct guest *guest_get(uint32_t number)
+{
+    return &guests[number];
+}
+
+void guest_log_settle(struct guest *guest)
+{
+    settled[guest - guests]++;
+}
 
 bool console_poll(void)
 {
@@ -38,6 +55,7 @@ static int setup(void **state)
     fake_machine.timer_deadline = TIMER_NEVER;
     fake_machine.ticks = monitor_serve(); /* something is due now, whatever an earlier test has left */
     polls = 0;
+    memset(settled, 0, sizeof(settled));
     return 0;
 }
 
@@ -56,6 +74,8 @@ static void polls_when_due(void **state)
     fake_machine.ticks++;
     assert_int_equal(monitor_serve(), start + 11 * MS);
     assert_int_equal(polls, 2);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(settled[i], 2);
 }
 
 static void others_do_nothing(void **state)
