@@ -365,6 +365,15 @@ struct console_port *console_attach(struct guest *guest, void (*changed)(void *c
     return &line->port;
 }
 
+bool console_unsent(const struct guest *guest)
+{
+    for (uint32_t i = 0; i < port_count; i++) {
+        if (ports[i].guest == guest)
+            return ring_used(&ports[i].port.out) > 0;
+    }
+    return false;
+}
+
 static void own_put(const char *text, size_t size)
 {
     for (size_t i = 0; i < size; i++)

@@ -52,6 +52,9 @@ struct console_port *console_attach(struct guest *guest, void (*changed)(void *c
  */
 void console_notify(struct guest *guest);
 
+/* True while the guest has written what the console has not taken over yet. On one of the guest's CPUs. */
+bool console_unsent(const struct guest *guest);
+
 /*
  * Write text of the hypervisor itself; "\n" ends a line. From any CPU. The oldest unsent text is never overwritten: a
  * text that does not fit is lost whole, and a line tells how many were. Until console_defer, waits until the text is

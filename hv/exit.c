@@ -6,7 +6,6 @@
 
 #include "hv/cpuid.h"
 #include "hv/creg.h"
-#include "hv/entry_check.h"
 #include "hv/error.h"
 #include "hv/gmem.h"
 #include "hv/guest.h"
@@ -257,8 +256,6 @@ static enum verdict exit_triple_fault(struct vcpu *vcpu, struct vmexit *exit)
 
 static enum verdict exit_entry_failure(struct vcpu *vcpu, struct vmexit *exit)
 {
-    if (exit->entry_failure.state != NULL)
-        entry_check_log(vcpu, exit->entry_failure.state);
     guest_crash(vcpu, "the processor refuses to run it: %s", exit->entry_failure.detail);
     return RESUME;
 }

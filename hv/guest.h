@@ -33,10 +33,13 @@ struct guest_ram {
 };
 #define GUEST_RAM_MAX 4u
 
+/* Read by any CPU. The last vCPU to come to rest takes the step from GUEST_STOPPING to GUEST_PARKED. */
 enum guest_state {
-    GUEST_CREATED, /* has not run yet */
-    GUEST_RUNNING,
-    GUEST_STOPPED, /* for good */
+    GUEST_CREATED,  /* has not run yet */
+    GUEST_RUNNING,  /* its vCPUs run */
+    GUEST_STOPPING, /* they are asked to come to rest */
+    GUEST_PARKED,   /* all are at rest: it is loaded, or waits until it may start again */
+    GUEST_STOPPED,  /* for good */
 };
 
 enum guest_action {
@@ -48,8 +51,8 @@ enum guest_action {
 
 struct guest {
     uint32_t number;
-    uint32_t state;  /* enum guest_state */
-    uint32_t action; /* enum guest_action: what happens once its vCPUs are parked */
+    uint32_t state;  /* enum guest_state; atomic */
+    uint32_t action; /* enum guest_action: what happens once its vCPUs are parked; atomic */
     const struct guest_config *config;
     const char *name;
     struct guest_ram ram[GUEST_RAM_MAX]; /* sorted by base; what gmem and stage 2 offer */
@@ -70,7 +73,11 @@ struct guest {
     struct lock devices_lock;
     const char *action_reason; /* a short constant text, for the log */
     const struct boot_info *boot;
-    uint32_t starts;           /* the first one and those after resets */
+    uint32_t starts;        /* the first one and those after resets */
+    uint64_t started_ticks; /* the latest of them */
+    struct vcpu *crashed;   /* since then; NULL: none. Written by that vCPU, as the reason is */
+    char crash_reason[256];
+    uint32_t crash_restarts;   /* in a row: see crash_may_restart */
     uint32_t unknown_msrs[16]; /* those whose line has been written */
     uint32_t unknown_msr_count;
     struct log_limit log_limit; /* of guest_log */
@@ -120,13 +127,16 @@ bool guest_all_stopped(void);
 void guest_log(struct guest *guest, const char *format, ...) PRINTF_LIKE(2, 3);
 void guest_log_settle(struct guest *guest);
 
-/* The guest did what Bulkhead does not offer, or broke: stop it, and say why in a sentence that goes on after `guest
- * "x" stops: `. */
+/*
+ * The guest did what Bulkhead does not offer, or broke: all its vCPUs come to rest, and on_crash decides what follows.
+ * On the vCPU's own CPU, which says why, in a sentence that goes on after `guest "x" stops: `, with registers and the
+ * last exits, on its way out.
+ */
 void guest_crash(struct vcpu *vcpu, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /*
- * From device models (a reset port, ACPI S5) and from a triple fault: carried out when the current exit is done. `why`
- * is a short constant text: "ACPI reset register".
+ * From device models (a reset port, ACPI S5), or from another CPU: carried out when the current exit is done. The first
+ * wish counts. `why` is a short constant text: "ACPI reset register".
  */
 void guest_request_reset(struct guest *guest, const char *why);
 void guest_request_power_off(struct guest *guest, const char *why);

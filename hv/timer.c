@@ -9,8 +9,6 @@
 #include "hv/machine.h"
 #include "hv/vcpu.h"
 
-#define NS_PER_SECOND UINT64_C(1000000000)
-
 int timer_init(struct timer *timer, struct vcpu *owner, void (*expired)(struct timer *timer))
 {
     if (owner->timer_count == VCPU_TIMERS_MAX)

@@ -10,6 +10,8 @@
 
 struct vcpu;
 
+#define NS_PER_SECOND UINT64_C(1000000000)
+
 #define TIMER_NEVER     UINT64_MAX
 #define VCPU_TIMERS_MAX 8u
 

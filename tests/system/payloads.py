@@ -19,6 +19,29 @@ BENCH = ROOT / "build/guests/bench.bin"
 
 MULTIBOOT_MAGIC = 0x1BADB002
 
+# Flat kernels of a few bytes, for 0000:7c00.
+JUMP_NOWHERE = b"\xea\0\0\0\xa0"  # ljmp 0xa000:0, where there is no memory
+RESETS = b"\xb0\xfe\xe6\x64\xeb\xfe"  # the keyboard controller's reset line; jmp .
+
+
+def prints(text: bytes) -> bytes:
+    """Code that writes a text on COM1, with the letters in the instructions; alters AL, DX and flags."""
+    code = b""
+    for letter in text:
+        # mov dx, 0x3fd; 1: in al, dx; test al, 0x20; jz 1b; mov dx, 0x3f8; mov al, LETTER; out dx, al
+        code += b"\xba\xfd\x03\xec\xa8\x20\x74\xfb\xba\xf8\x03\xb0" + bytes([letter]) + b"\xee"
+    return code
+
+
+# Counts its lives where no image is loaded, at 0x9000, and says the number's last digit: incb 0x9000; out of memory.
+COUNTS_LIVES = (
+    b"\xfe\x06\0\x90"
+    + prints(b"life ")
+    + b"\xba\xf8\x03\xa0\0\x90\x04\x30\xee"  # mov dx, 0x3f8; mov al, [0x9000]; add al, '0'; out dx, al
+    + prints(b"\n")
+    + JUMP_NOWHERE
+)
+
 
 @functools.cache
 def gnumach(directory: Path) -> Path:

@@ -261,6 +261,7 @@ static void slow_device_holds_back(void **state)
             break;
     }
     assert_true(written >= RING_SIZE);
+    assert_true(console_unsent(&guests[0]));
     assert_int_equal(requests[0], 0);
     for (unsigned i = 0; i < RING_SIZE; i++) {
         screen->room = 1;
@@ -270,6 +271,8 @@ static void slow_device_holds_back(void **state)
     assert_int_equal(lines[0]->wants_room, 0);
     screen->room = SIZE_MAX;
     poll_for_ms(10);
+    assert_false(console_unsent(&guests[0]));
+    assert_false(console_unsent(&guests[1])); /* which has no line */
     assert_int_equal(screen->length, written);
     for (unsigned i = 0; i < written; i++)
         assert_int_equal(screen->text[i], 'a' + i % 26);

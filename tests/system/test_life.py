@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Guests that crash, hang, reset themselves and come back, with tiny flat kernels; and what others see of it."""
+
+import re
+
+import expected
+import payloads
+import pytest
+from machine import Boot, End
+
+ON_BOTH = pytest.mark.machines("qemu-amd", "bochs-intel", everywhere=("bochs-amd",))
+
+
+def table(name, cpu, kernel, *keys):
+    """One [guest.NAME] with a flat kernel of 1 MiB of memory."""
+    lines = [f"[guest.{name}]", f"cpus = {[cpu] if isinstance(cpu, int) else cpu}", 'memory = "1M"', 'boot = "flat"']
+    return "\n".join([*lines, f'kernel = "{kernel}"', *keys, ""])
+
+
+def boot(tables, **kernels):
+    return Boot(modules={"test.toml": "\n".join(tables)} | {f"{name}.bin": code for name, code in kernels.items()})
+
+
+@ON_BOTH
+def test_a_crash_stops_one_guest_alone(lab, machine_name):
+    """The reason, the registers and the last exits; the neighbour says hello all the same."""
+    tables = [table("bad", 0, "bad.bin"), table("good", 1, "good.bin").replace('"1M"', '"16M"')]
+    machine = lab.start(machine_name, boot(tables, bad=payloads.JUMP_NOWHERE, good=payloads.HELLO), cpus=2)
+    text = machine.read_all(30)
+    assert machine.end is End.POWER_OFF
+    assert re.search(expected.GUEST_OFF.format(name="good"), text, re.MULTILINE)
+    report = text[re.search(expected.GUEST_STOPS.format(name="bad"), text, re.MULTILINE).start() :].splitlines()
+    assert "0xa0000, where it has no memory" in report[0]
+    end = next(i for i, line in enumerate(report) if "exits, oldest first" in line)
+    assert all(line.startswith("bulkhead:   ") for line in report[1 : end + 2]), "lines of one crash stand together"
+
+
+@ON_BOTH
+def test_restart_after_a_crash(lab, machine_name):
+    """Each life begins like the first: the kernel counts its lives in memory, and comes to one each time."""
+    tables = [table("phoenix", 0, "phoenix.bin", 'on_crash = "restart"')]
+    machine = lab.start(machine_name, boot(tables, phoenix=payloads.COUNTS_LIVES), limit_s=90)
+    for _ in range(3):
+        machine.expect(expected.GUEST_STARTED.format(name="phoenix"))
+        assert machine.expect(r"life (.)")[1] == "1"
+        machine.expect(expected.GUEST_STOPS.format(name="phoenix"))
+        machine.expect(expected.GUEST_STARTS_AGAIN.format(name="phoenix"))
+
+
+def test_restarts_end(lab, machine_name):
+    """Five restarts, and the guest stays stopped; on CPU 0, which serves the console all the while."""
+    tables = [table("phoenix", 0, "phoenix.bin", 'on_crash = "restart"')]
+    machine = lab.start(machine_name, boot(tables, phoenix=payloads.COUNTS_LIVES), limit_s=90)
+    text = machine.read_all(80)
+    assert machine.end is End.POWER_OFF
+    assert len(re.findall("life 1", text)) == 6
+    assert re.findall(r"starts again in (\d+) s", text) == ["1", "2", "4", "8", "10"]
+    assert re.search(expected.GUEST_STAYS_STOPPED.format(name="phoenix"), text, re.MULTILINE)
+
+
+@ON_BOTH
+def test_a_reset_loop_does_not_fill_the_log(lab, machine_name):
+    """Thousands of resets, few lines; and the neighbour's lines are all there."""
+    tables = [table("storm", 1, "storm.bin"), table("good", 0, "good.bin").replace('"1M"', '"16M"')]
+    machine = lab.start(machine_name, boot(tables, storm=payloads.RESETS, good=payloads.HELLO), cpus=2)
+    machine.expect(expected.GUEST_OFF.format(name="good"))
+    machine.expect(expected.LINES_LEFT_OUT.format(name="storm"))
+    resets = re.findall(expected.GUEST_RESET.format(name="storm"), machine.console.text, re.MULTILINE)
+    assert 16 <= len(resets) < 40
