@@ -338,6 +338,23 @@ static enum mmio_result emulate_segment(const struct emulation *work)
     return result_of(error);
 }
 
+/*
+ * What reads and writes its operand does both without another vCPU of the guest in between: with LOCK, or as XCHG, it
+ * must; without, it may. SDM vol. 3, "Locked Atomic Operations".
+ */
+static enum mmio_result emulate_operand(const struct emulation *work)
+{
+    bool is_pair = work->instruction.family == FAMILY_PAIR;
+    bool holds = (work->instruction.access & (MEMORY_READ | MEMORY_WRITE)) == (MEMORY_READ | MEMORY_WRITE);
+
+    if (holds)
+        operand_bus_hold(work->vcpu);
+    enum mmio_result result = is_pair ? emulate_pair(work) : emulate_plain(work);
+    if (holds)
+        operand_bus_release(work->vcpu);
+    return result;
+}
+
 enum mmio_result mmio_emulate(struct vcpu *vcpu, const struct vmexit *exit, uint8_t *length)
 {
     gpa_t address = exit->memory.address;
@@ -361,8 +378,8 @@ enum mmio_result mmio_emulate(struct vcpu *vcpu, const struct vmexit *exit, uint
     case FAMILY_UNARY:
     case FAMILY_SHIFT:
     case FAMILY_BIT:
-    case FAMILY_EXCHANGE: return emulate_plain(&work);
-    case FAMILY_PAIR: return emulate_pair(&work);
+    case FAMILY_EXCHANGE:
+    case FAMILY_PAIR: return emulate_operand(&work);
     case FAMILY_STACK: return emulate_stack(&work);
     case FAMILY_SEGMENT: return emulate_segment(&work);
     case FAMILY_CACHE: return MMIO_DONE; /* nothing of a device is cached */

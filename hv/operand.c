@@ -66,19 +66,43 @@ int operand_linear(struct vcpu *vcpu, enum segment segment, uint64_t offset, uns
     return 0;
 }
 
-uint64_t operand_bus_read(struct vcpu *vcpu, gpa_t address, unsigned size)
+void operand_bus_hold(struct vcpu *vcpu)
 {
     guest_devices_lock(vcpu->guest);
-    uint64_t value = bus_read(&vcpu->guest->memory, vcpu, address, size);
+    vcpu->holds_devices = true;
+}
+
+void operand_bus_release(struct vcpu *vcpu)
+{
+    vcpu->holds_devices = false;
     guest_devices_unlock(vcpu->guest);
+}
+
+static void bus_begin(struct vcpu *vcpu)
+{
+    if (!vcpu->holds_devices)
+        guest_devices_lock(vcpu->guest);
+}
+
+static void bus_end(struct vcpu *vcpu)
+{
+    if (!vcpu->holds_devices)
+        guest_devices_unlock(vcpu->guest);
+}
+
+uint64_t operand_bus_read(struct vcpu *vcpu, gpa_t address, unsigned size)
+{
+    bus_begin(vcpu);
+    uint64_t value = bus_read(&vcpu->guest->memory, vcpu, address, size);
+    bus_end(vcpu);
     return value;
 }
 
 void operand_bus_write(struct vcpu *vcpu, gpa_t address, unsigned size, uint64_t value)
 {
-    guest_devices_lock(vcpu->guest);
+    bus_begin(vcpu);
     bus_write(&vcpu->guest->memory, vcpu, address, size, value);
-    guest_devices_unlock(vcpu->guest);
+    bus_end(vcpu);
 }
 
 static int translate(struct vcpu *vcpu, gva_t linear, unsigned access, gpa_t *physical)

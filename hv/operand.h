@@ -24,8 +24,15 @@ int operand_write(struct vcpu *vcpu, gva_t linear, unsigned size, uint64_t value
 /* Whether a write there would be let through, without writing. Errors as above. */
 int operand_check_write(struct vcpu *vcpu, gva_t linear, unsigned size);
 
-/* The guest's memory bus, with device access serialised. */
+/* The guest's memory bus, with device access serialised: each access by itself, or all between hold and release. */
 uint64_t operand_bus_read(struct vcpu *vcpu, gpa_t address, unsigned size);
 void operand_bus_write(struct vcpu *vcpu, gpa_t address, unsigned size, uint64_t value);
+
+/*
+ * Keep the guest's other vCPUs from its devices from here to the release, as LOCK does: what is read in between is what
+ * is overwritten. For one instruction with one memory operand; does not nest.
+ */
+void operand_bus_hold(struct vcpu *vcpu);
+void operand_bus_release(struct vcpu *vcpu);
 
 #endif

@@ -62,6 +62,7 @@ struct vcpu {
     uint64_t guest_xcr0;
     uint32_t length_tries; /* exits in a row whose instruction was not found; see vcpu_advance */
     bool halted_for_good;  /* the line about CLI; HLT has been written */
+    bool holds_devices;    /* between operand_bus_hold and its release */
     struct vcpu_mtrrs mtrrs;
     struct paravirt_clock paravirt_clock;
     struct timer *timers[VCPU_TIMERS_MAX];

@@ -38,6 +38,8 @@ static struct {
     unsigned reads, writes;
     unsigned last_size;
     uint64_t last_offset;
+    uint32_t tickets[4]; /* of the devices' lock, by access; 0: nobody holds it */
+    unsigned tickets_count;
 } device;
 
 static struct {
@@ -60,12 +62,22 @@ void guest_crash(struct vcpu *who, const char *format, ...)
     crashes++;
 }
 
+/* Each holder of the lock has a ticket of its own. */
+static void note_ticket(void)
+{
+    const struct lock *lock = &guest->devices_lock;
+
+    if (device.tickets_count < ARRAY_SIZE(device.tickets))
+        device.tickets[device.tickets_count++] = lock->next != lock->serving ? lock->serving + 1 : 0;
+}
+
 static uint64_t device_read(struct device *unused, struct vcpu *who, uint64_t offset, unsigned size)
 {
     uint64_t value = 0;
 
     (void)unused;
     (void)who;
+    note_ticket();
     device.reads++;
     device.last_size = size;
     device.last_offset = offset;
@@ -77,6 +89,7 @@ static void device_write(struct device *unused, struct vcpu *who, uint64_t offse
 {
     (void)unused;
     (void)who;
+    note_ticket();
     device.writes++;
     device.last_size = size;
     device.last_offset = offset;
@@ -1100,6 +1113,62 @@ static void ports_and_faults(void **state)
     assert_non_null(strstr(crash, "port 0x1f0"));
 }
 
+/* ---- Several vCPUs ---- */
+
+/* Between the read and the write of one instruction no other vCPU gets at the device. */
+static void read_and_write_are_one_access(void **state)
+{
+    static const struct {
+        const char *bytes;
+        uint8_t count;
+    } cases[] = {
+        {"\xf0\xff\x07", 3},         /* lock inc dword [rdi] */
+        {"\x87\x07", 2},             /* xchg [rdi], eax */
+        {"\xf0\x0f\xb1\x0f", 4},     /* lock cmpxchg [rdi], ecx */
+        {"\xf0\x0f\xba\x2f\x03", 5}, /* lock bts dword [rdi], 3 */
+        {"\xf0\x0f\xc7\x0f", 4},     /* lock cmpxchg8b [rdi] */
+    };
+    static const uint64_t offsets[] = {0x10, PAGE_SIZE - 2}; /* the second is reached through the page tables */
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(cases) * ARRAY_SIZE(offsets); i++) {
+        uint64_t offset = offsets[i % 2];
+        memset(device.memory, 0, sizeof(device.memory));
+        memset(vcpu->gpr, 0, sizeof(vcpu->gpr));
+        vcpu->gpr[GPR_RDI] = WINDOW + offset;
+        device.tickets_count = 0;
+        assert_int_equal(run_bytes(cases[i / 2].bytes, cases[i / 2].count, offset, true), MMIO_DONE);
+        assert_true(device.tickets_count >= 2);
+        assert_int_not_equal(device.tickets[0], 0);
+        for (unsigned n = 1; n < device.tickets_count; n++)
+            assert_int_equal(device.tickets[n], device.tickets[0]);
+        assert_int_equal(guest->devices_lock.next, guest->devices_lock.serving);
+    }
+    /* a fault on the way gives the devices back */
+    vcpu->gpr[GPR_RDI] = WINDOW + 4 * PAGE_SIZE - 2;
+    assert_int_equal(RUN("\xf0\xff\x07", 4 * PAGE_SIZE - 2, true), MMIO_FAULT);
+    assert_int_equal(guest->devices_lock.next, guest->devices_lock.serving);
+    /* and a plain access waits for its turn again */
+    vcpu->gpr[GPR_RDI] = WINDOW;
+    device.tickets_count = 0;
+    assert_int_equal(RUN("\x8b\x07", 0, false), MMIO_DONE);
+    assert_int_not_equal(device.tickets[0], 0);
+}
+
+static int setup_two(void **state)
+{
+    const struct bus_region memory = {DEVICE, DEVICE_END, &device_ops, NULL, 8};
+
+    (void)state;
+    guest = fake_guest(MIB(8), 2);
+    vcpu = guest->vcpus[0];
+    registers = fake_backend(vcpu)->registers;
+    memset(&device, 0, sizeof(device));
+    assert_int_equal(bus_claim(&guest->memory, &memory), 0);
+    enter(FAKE_LONG_4);
+    return 0;
+}
+
 #define WITH_GUEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -1124,6 +1193,7 @@ int main(void)
         WITH_GUEST(address_size_rules_the_indices),
         WITH_GUEST(ins_and_outs),
         WITH_GUEST(ports_and_faults),
+        cmocka_unit_test_setup_teardown(read_and_write_are_one_access, setup_two, teardown),
     };
 
     return cmocka_run_group_tests_name("mmio", tests, NULL, NULL);
