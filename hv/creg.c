@@ -24,6 +24,8 @@
 /* VME to OSXMMEXCPT: every processor that Bulkhead runs on has them. */
 #define CR4_ALWAYS UINT64_C(0x7ff)
 
+#define TYPE_TSS_32 BIT(3) /* of a TSS's type; clear in 16-bit ones */
+
 #define EFER_LME BIT(8)
 #define EFER_LMA BIT(10)
 
@@ -48,6 +50,21 @@ static uint64_t cr4_allowed(struct vcpu *vcpu)
     return allowed;
 }
 
+/*
+ * Paging and EFER.LME together switch long mode on, which wants PAE, a code segment that is not of 64 bits yet, and no
+ * 16-bit task. No processor enters a guest that has long mode without. Intel SDM vol. 2, MOV to CR, "#GP(0)"; vol. 3,
+ * "Initializing IA-32e Mode".
+ */
+static bool can_enter_long_mode(struct vcpu *vcpu)
+{
+    struct segment_register cs, tr;
+
+    virt->read_segment(vcpu, SEGMENT_CS, &cs);
+    virt->read_segment(vcpu, SEGMENT_TR, &tr);
+    return (vcpu_read(vcpu, VCPU_CR4) & CR4_PAE) != 0 && (cs.attributes & SEGMENT_L) == 0 &&
+           (tr.attributes & TYPE_TSS_32) != 0;
+}
+
 static int cr0_write(struct vcpu *vcpu, uint64_t value)
 {
     uint64_t old = vcpu_read(vcpu, VCPU_CR0), cr4 = vcpu_read(vcpu, VCPU_CR4);
@@ -61,10 +78,9 @@ static int cr0_write(struct vcpu *vcpu, uint64_t value)
         return E_INVAL;
     if ((value & CR0_NW) != 0 && (value & CR0_CD) == 0)
         return E_INVAL;
-    virt->read_segment(vcpu, SEGMENT_CS, &cs);
-    if ((value & CR0_PG) != 0 && (old & CR0_PG) == 0 && (efer & EFER_LME) != 0 &&
-        ((cr4 & CR4_PAE) == 0 || (cs.attributes & SEGMENT_L) != 0))
+    if ((value & CR0_PG) != 0 && (old & CR0_PG) == 0 && (efer & EFER_LME) != 0 && !can_enter_long_mode(vcpu))
         return E_INVAL;
+    virt->read_segment(vcpu, SEGMENT_CS, &cs);
     if ((value & CR0_PG) == 0 && (old & CR0_PG) != 0 &&
         ((cr4 & CR4_PCIDE) != 0 || ((efer & EFER_LMA) != 0 && (cs.attributes & SEGMENT_L) != 0)))
         return E_INVAL;

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "hv/creg.h"
 #include "hv/error.h"
 #include "hv/exit.h"
 #include "hv/msr.h"
@@ -316,6 +317,32 @@ static void changed_code_is_not_stepped_over(void **state)
     fake_segment(vcpu, SEGMENT_CS, 0, 0xfff, 0x409b);
     assert_int_equal(advance(EXIT_CPUID, 0, 0x1000), 0x1000);
     assert_int_equal(vcpu->events.exception.vector, VECTOR_GP);
+}
+
+/* MOV to CR0 that turns paging on in long mode is refused with a 16-bit task: no processor enters such a state. */
+static void long_mode_wants_a_32_bit_task(void **state)
+{
+    struct vmexit exit = {.kind = EXIT_CR_WRITE, .length = 3, .reg = {.number = 0, .gpr = GPR_RAX, .write = true}};
+    static const struct {
+        uint32_t type;
+        bool refused;
+    } cases[] = {{0x81, true}, {0x83, true}, {0x89, false}, {0x8b, false}};
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        fake_enter_mode(vcpu, FAKE_PROTECTED_32, TABLES);
+        fake_segment(vcpu, SEGMENT_TR, 0, 0x67, cases[i].type);
+        backend->registers[VCPU_CR0] = 0x60000011;
+        backend->registers[VCPU_CR4] = 0x20;
+        backend->registers[VCPU_EFER] = 0x100;
+        vcpu->gpr[GPR_RAX] = 0x80000011;
+        vcpu->events.exception.type = EVENT_NONE;
+        assert_int_equal(creg_access(vcpu, &exit), cases[i].refused ? RESUME : RESUME_AFTER);
+        assert_int_equal(backend->registers[VCPU_CR0], cases[i].refused ? 0x60000011 : 0x80000011);
+        assert_int_equal(vcpu->events.exception.type, cases[i].refused ? EVENT_EXCEPTION : EVENT_NONE);
+        if (cases[i].refused)
+            assert_int_equal(vcpu->events.exception.vector, VECTOR_GP);
+    }
 }
 
 static void fetch_tells_the_mode(void **state)
@@ -775,6 +802,7 @@ int main(void)
         WITH_GUEST(shadows_end_and_flags_follow),
         WITH_GUEST(lengths_are_found_in_the_code),
         WITH_GUEST(changed_code_is_not_stepped_over),
+        WITH_GUEST(long_mode_wants_a_32_bit_task),
         WITH_GUEST(fetch_tells_the_mode),
         WITH_GUEST(verdicts),
         WITH_GUEST(every_exit_is_in_the_trace),
