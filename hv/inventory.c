@@ -13,33 +13,69 @@
 #define STARTER_MEMORY_MAX MIB(512) /* of RAM for a Linux */
 #define FLAT_MEMORY_MAX    MIB(16)
 
-struct writer {
-    void (*line)(void *context, const char *text);
-    void *context;
-};
-
-static void PRINTF_LIKE(2, 3) write_line(const struct writer *writer, const char *format, ...)
+/* The lowest CPU on the core of this one. */
+static uint32_t first_of_core(const struct plan_machine *machine, uint32_t cpu)
 {
-    char text[200];
-    va_list arguments;
+    uint32_t first = 0;
 
-    va_start(arguments, format);
-    format_text_v(text, sizeof(text), format, arguments);
-    va_end(arguments);
-    for (char *c = text; *c != '\0'; c++) {
-        if (*c < 0x20 || *c > 0x7e)
-            *c = '?';
-    }
-    writer->line(writer->context, text);
+    while (!plan_share_core(machine, cpu, first))
+        first++;
+    return first;
 }
 
-static void describe_memory(const struct writer *writer, const struct plan_machine *machine, const struct extents *free)
+static void describe_core(const struct line_writer *writer, const struct plan_machine *machine, uint32_t cpu)
+{
+    const struct plan_cpu *place = &machine->cpus[cpu];
+    struct sentence sentence = {.length = 0};
+
+    sentence_add(&sentence, "package %u, core %u: CPU %u", place->package, place->core, cpu);
+    for (uint32_t other = cpu + 1; other < machine->cpu_count; other++) {
+        if (plan_share_core(machine, cpu, other))
+            sentence_add(&sentence, " and CPU %u", other);
+    }
+    if (place->node != PLAN_NODE_UNKNOWN)
+        sentence_add(&sentence, ", node %u", place->node);
+    write_line(writer, "  %s", sentence.text);
+}
+
+/* The cores only where some have several threads, or nodes are known: else the count of CPUs says all. */
+static void describe_cpus(const struct line_writer *writer, const struct plan_machine *machine)
+{
+    uint32_t count = machine->cpu_count;
+    bool is_plain = true;
+
+    write_line(writer, count == 1 ? "CPUs: 1 (CPU 0)" : "CPUs: %u (CPUs 0-%u)", count, count - 1);
+    for (uint32_t cpu = 0; cpu < count; cpu++)
+        is_plain = is_plain && plan_cpu_node(machine, cpu) == PLAN_NODE_UNKNOWN && first_of_core(machine, cpu) == cpu;
+    for (uint32_t cpu = 0; cpu < count && !is_plain; cpu++) {
+        if (first_of_core(machine, cpu) == cpu)
+            describe_core(writer, machine, cpu);
+    }
+}
+
+static void describe_nodes(const struct line_writer *writer, const struct plan_machine *machine,
+                           const struct extents *free)
+{
+    struct extents near;
+
+    for (uint32_t i = 0; i < machine->memory_node_count; i++) {
+        if (!plan_node_is_new(machine, i))
+            continue;
+        plan_node_free(machine, free, machine->memory_nodes[i].node, &near);
+        write_line(writer, "  node %u: %s are free, the largest piece has %s", machine->memory_nodes[i].node,
+                   plan_room_text(extents_total(&near)).text, plan_room_text(extents_largest(&near)).text);
+    }
+}
+
+static void describe_memory(const struct line_writer *writer, const struct plan_machine *machine,
+                            const struct extents *free)
 {
     static const char *const types[] = {"reserved", "RAM", "reserved", "ACPI tables", "firmware (NVS)", "bad"};
     const struct boot_info *boot = machine->boot;
 
     write_line(writer, "memory: %s are free for guests, the largest piece has %s",
                plan_room_text(extents_total(free)).text, plan_room_text(extents_largest(free)).text);
+    describe_nodes(writer, machine, free);
     for (uint32_t i = 0; i < boot->memory_count; i++) {
         const struct boot_memory_range *range = &boot->memory[i];
         write_line(writer, "  0x%012llx-0x%012llx %s", (unsigned long long)range->base,
@@ -48,7 +84,7 @@ static void describe_memory(const struct writer *writer, const struct plan_machi
     }
 }
 
-static void describe_modules(const struct writer *writer, const struct boot_info *boot)
+static void describe_modules(const struct line_writer *writer, const struct boot_info *boot)
 {
     write_line(writer, "boot modules: %u%s", boot->module_count,
                boot->modules_cut ? " (the loader brought more, which cannot be used)" : "");
@@ -144,7 +180,7 @@ static const struct boot_module *guess_initrd(const struct boot_info *boot, cons
 }
 
 /* A TOML string; two characters in a name need a backslash in front. */
-static void write_name(const struct writer *writer, const char *key, const char *name)
+static void write_name(const struct line_writer *writer, const char *key, const char *name)
 {
     char text[2 * BOOT_NAME_SIZE];
     size_t length = 0;
@@ -168,7 +204,18 @@ static uint64_t starter_memory(const struct extents *free, uint64_t most)
     return memory;
 }
 
-static void write_starter(const struct writer *writer, const struct plan_machine *machine, const struct extents *free)
+/* The first that leaves CPU 0, and its core, to the hypervisor; else the last one. */
+static uint32_t starter_cpu(const struct plan_machine *machine)
+{
+    uint32_t cpu = 0;
+
+    while (cpu + 1 < machine->cpu_count && plan_share_core(machine, cpu, 0))
+        cpu++;
+    return cpu;
+}
+
+static void write_starter(const struct line_writer *writer, const struct plan_machine *machine,
+                          const struct extents *free)
 {
     static const char *const boots[] = {"linux", "linux", "multiboot", "flat"};
     const struct boot_info *boot = machine->boot;
@@ -181,7 +228,7 @@ static void write_starter(const struct writer *writer, const struct plan_machine
     write_line(writer, "console = \"com1\"");
     write_line(writer, "%s", "");
     write_line(writer, "[guest.one]");
-    write_line(writer, "cpus    = [%u]", machine->cpu_count > 1 ? 1u : 0u); /* CPU 0 is left to the hypervisor */
+    write_line(writer, "cpus    = [%u]", starter_cpu(machine));
     write_line(writer, "memory  = \"%lluM\"", (unsigned long long)(memory >> 20));
     write_line(writer, "boot    = \"%s\"", boots[kind]);
     write_name(writer, "kernel", kernel == NULL ? "vmlinuz" : kernel->name);
@@ -194,12 +241,11 @@ static void write_starter(const struct writer *writer, const struct plan_machine
 void plan_describe_machine(const struct plan_machine *machine, void (*line)(void *context, const char *text),
                            void *context)
 {
-    const struct writer writer = {line, context};
+    const struct line_writer writer = {line, context};
     struct extents free;
 
     plan_free_memory(machine, &free);
-    write_line(&writer, machine->cpu_count == 1 ? "CPUs: 1 (CPU 0)" : "CPUs: %u (CPUs 0-%u)", machine->cpu_count,
-               machine->cpu_count - 1);
+    describe_cpus(&writer, machine);
     describe_memory(&writer, machine, &free);
     describe_modules(&writer, machine->boot);
     if (guess_kernel(machine->boot) == NULL)

@@ -26,36 +26,29 @@ void plan_error(const struct planner *planner, const struct guest_config *guest,
     diagnostic_at(planner->diagnostics, planner->file, position, "guest \"%s\": %s", guest->name, text);
 }
 
-struct plan_text plan_size_text(uint64_t bytes)
+bool plan_share_core(const struct plan_machine *machine, uint32_t cpu, uint32_t other)
 {
-    struct plan_text size = {""};
-
-    if (bytes != 0 && IS_ALIGNED(bytes, GIB(1)))
-        format_text(size.text, sizeof(size.text), "%llu GiB", (unsigned long long)(bytes >> 30));
-    else if (bytes != 0 && IS_ALIGNED(bytes, MIB(1)))
-        format_text(size.text, sizeof(size.text), "%llu MiB", (unsigned long long)(bytes >> 20));
-    else
-        format_text(size.text, sizeof(size.text), "%llu KiB", (unsigned long long)(bytes >> 10));
-    return size;
+    return cpu == other || (machine->cpus != NULL && machine->cpus[cpu].core == machine->cpus[other].core);
 }
 
-struct plan_text plan_room_text(uint64_t bytes)
+/* One that is not there. With the first of them comes the sum, when the guests ask for more CPUs than there are. */
+static void report_missing_cpu(const struct planner *planner, const struct guest_config *guest,
+                               const struct config_cpu *cpu, bool is_first)
 {
-    return plan_size_text(bytes < MIB(1) ? bytes : ALIGN_DOWN(bytes, MIB(1)));
+    uint32_t count = planner->machine->cpu_count, asked = 0;
+    struct plan_text there = {"CPU 0 only"}, sum = {""};
+
+    for (uint32_t i = 0; i < planner->config->guest_count; i++)
+        asked += planner->config->guests[i].cpu_count;
+    if (count > 1)
+        format_text(there.text, sizeof(there.text), "CPUs 0-%u", count - 1);
+    if (is_first && asked > count)
+        format_text(sum.text, sizeof(sum.text), "; the file asks for %u in all, %u too many", asked, asked - count);
+    plan_error(planner, guest, cpu->position, "CPU %u does not exist; this machine has %s%s", cpu->number, there.text,
+               sum.text);
 }
 
-static struct plan_text cpus_text(uint32_t count)
-{
-    struct plan_text cpus = {""};
-
-    if (count == 1)
-        format_text(cpus.text, sizeof(cpus.text), "CPU 0 only");
-    else
-        format_text(cpus.text, sizeof(cpus.text), "CPUs 0-%u", count - 1);
-    return cpus;
-}
-
-static void plan_cpus(const struct planner *planner, uint32_t index)
+static void plan_cpus(const struct planner *planner, uint32_t index, bool *is_first_missing)
 {
     const struct guest_config *guest = &planner->config->guests[index];
     struct plan_guest *planned = &planner->plan->guests[index];
@@ -64,8 +57,8 @@ static void plan_cpus(const struct planner *planner, uint32_t index)
     for (uint32_t i = 0; i < guest->cpu_count; i++) {
         const struct config_cpu *cpu = &guest->cpus[i];
         if (cpu->number >= count) {
-            plan_error(planner, guest, cpu->position, "CPU %u does not exist; this machine has %s", cpu->number,
-                       cpus_text(count).text);
+            report_missing_cpu(planner, guest, cpu, *is_first_missing);
+            *is_first_missing = false;
             continue;
         }
         uint32_t *owner = &planner->plan->cpu_owner[cpu->number];
@@ -79,34 +72,85 @@ static void plan_cpus(const struct planner *planner, uint32_t index)
     }
 }
 
+/* Does any guest but `self` (PLAN_NOBODY: any at all) own a CPU on this one's core? */
+static bool has_neighbour(const struct planner *planner, uint32_t self, uint32_t cpu)
+{
+    for (uint32_t other = 0; other < planner->machine->cpu_count; other++) {
+        uint32_t owner = planner->plan->cpu_owner[other];
+        if (owner != PLAN_NOBODY && owner != self && plan_share_core(planner->machine, cpu, other))
+            return true;
+    }
+    return false;
+}
+
+/* Another guest's CPU that `self` owns a sibling of, without leave from both. PLAN_NOBODY: none. */
+static uint32_t find_unwelcome(const struct planner *planner, uint32_t self, uint32_t cpu)
+{
+    const struct guest_config *guests = planner->config->guests;
+
+    for (uint32_t other = 0; other < planner->machine->cpu_count; other++) {
+        uint32_t owner = planner->plan->cpu_owner[other];
+        if (owner < self && plan_share_core(planner->machine, cpu, other) &&
+            !(guests[owner].allow_shared_core && guests[self].allow_shared_core))
+            return other;
+    }
+    return PLAN_NOBODY;
+}
+
+static void report_shared_core(const struct planner *planner, uint32_t index, const struct config_cpu *cpu,
+                               uint32_t other)
+{
+    const struct plan *plan = planner->plan;
+    const struct guest_config *guest = &planner->config->guests[index];
+    const struct guest_config *neighbour = &planner->config->guests[plan->cpu_owner[other]];
+    struct sentence advice = {.length = 0};
+    uint32_t better = 0;
+
+    while (better < planner->machine->cpu_count &&
+           (plan->cpu_owner[better] != PLAN_NOBODY || has_neighbour(planner, index, better)))
+        better++;
+    if (better < planner->machine->cpu_count)
+        sentence_add(&advice, "take CPU %u, or ", better);
+    sentence_add(&advice, "write allow_shared_core = true ");
+    if (guest->allow_shared_core)
+        sentence_add(&advice, "in guest \"%s\" too", neighbour->name);
+    else if (neighbour->allow_shared_core)
+        sentence_add(&advice, "here too");
+    else
+        sentence_add(&advice, "in both guests");
+    plan_error(planner, guest, cpu->position,
+               "CPU %u is a hardware thread of core %u, as is CPU %u of guest \"%s\" (line %u); %s", cpu->number,
+               planner->machine->cpus[cpu->number].core, other, neighbour->name,
+               neighbour->keys[CONFIG_CPUS].position.line, advice.text);
+}
+
+/* Each pair of guests is judged where the later one names its CPU. */
+static void check_shared_cores(const struct planner *planner, uint32_t index)
+{
+    const struct guest_config *guest = &planner->config->guests[index];
+
+    for (uint32_t i = 0; i < guest->cpu_count; i++) {
+        const struct config_cpu *cpu = &guest->cpus[i];
+        if (cpu->number >= planner->machine->cpu_count || planner->plan->cpu_owner[cpu->number] != index)
+            continue;
+        uint32_t other = find_unwelcome(planner, index, cpu->number);
+        if (other != PLAN_NOBODY)
+            report_shared_core(planner, index, cpu, other);
+    }
+}
+
+/* What watches the guests should neither be slowed nor be watched by one. */
 static void plan_monitor(const struct planner *planner)
 {
     struct plan *plan = planner->plan;
+    uint32_t count = planner->machine->cpu_count, quiet = 0, free = 0;
 
-    plan->monitor_cpu = 0;
-    while (plan->monitor_cpu < planner->machine->cpu_count && plan->cpu_owner[plan->monitor_cpu] != PLAN_NOBODY)
-        plan->monitor_cpu++;
-    plan->monitor_shares_cpu = plan->monitor_cpu == planner->machine->cpu_count;
-    if (plan->monitor_shares_cpu)
-        plan->monitor_cpu = 0;
-}
-
-/* A sentence that is put together piece by piece; what does not fit is cut by its message anyway. */
-struct sentence {
-    char text[DIAGNOSTIC_LINE_SIZE];
-    size_t length;
-};
-
-static void PRINTF_LIKE(2, 3) sentence_add(struct sentence *sentence, const char *format, ...)
-{
-    va_list arguments;
-
-    if (sentence->length >= sizeof(sentence->text))
-        return;
-    va_start(arguments, format);
-    sentence->length +=
-        format_text_v(sentence->text + sentence->length, sizeof(sentence->text) - sentence->length, format, arguments);
-    va_end(arguments);
+    while (free < count && plan->cpu_owner[free] != PLAN_NOBODY)
+        free++;
+    while (quiet < count && has_neighbour(planner, PLAN_NOBODY, quiet))
+        quiet++;
+    plan->monitor_shares_cpu = free == count;
+    plan->monitor_cpu = quiet < count ? quiet : free < count ? free : 0;
 }
 
 /* How often did the loader bring a module of that name? One whose name was cut cannot be told from others. */
@@ -194,6 +238,7 @@ int plan_make(const char *file_name, const struct config *config, const struct p
 {
     const struct planner planner = {file_name, config, machine, plan, diagnostics};
     unsigned errors_before = diagnostics->errors;
+    bool is_first_missing = true;
 
     memset(plan, 0, sizeof(*plan));
     plan->guest_count = config->guest_count;
@@ -203,11 +248,13 @@ int plan_make(const char *file_name, const struct config *config, const struct p
     for (uint32_t i = 0; i < config->guest_count; i++) {
         const struct guest_config *guest = &config->guests[i];
         plan->guests[i].config = guest;
-        plan_cpus(&planner, i);
+        plan_cpus(&planner, i, &is_first_missing);
         check_modules(&planner, guest);
         for (uint32_t k = 0; k < guest->device_count && machine->device_name != NULL; k++)
             check_device(&planner, guest, &guest->devices[k]);
     }
+    for (uint32_t i = 0; i < config->guest_count; i++)
+        check_shared_cores(&planner, i);
     plan_monitor(&planner);
     plan_memory(&planner);
     diagnostics_release(diagnostics, file_name);

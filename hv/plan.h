@@ -14,8 +14,10 @@
 #include "hv/types.h"
 
 #define PLAN_RESERVED_MAX 32u
+#define PLAN_PORTS_MAX    16u
 #define PLAN_PIECES_MAX   2u /* a guest's RAM below and above its hole */
 #define PLAN_NOBODY       UINT32_MAX
+#define PLAN_NODE_UNKNOWN UINT32_MAX
 
 /* Host memory that no guest may get though the boot map calls it RAM. `what` is for messages: "the page pool". */
 struct plan_reserved {
@@ -24,13 +26,39 @@ struct plan_reserved {
     const char *what;
 };
 
-/* The machine as far as a plan depends on it. Where memory and CPUs lie near each other comes to stand here too. */
+/* Physical ports that the hypervisor itself uses, for plan_describe: it owns all others as well. */
+struct plan_ports {
+    uint16_t first;
+    uint16_t last;
+    const char *what;
+};
+
+/* Where a CPU lies. */
+struct plan_cpu {
+    uint32_t core;    /* the same for the hardware threads of one core, and for these only */
+    uint32_t package; /* for messages */
+    uint32_t node;    /* of memory that is near, or PLAN_NODE_UNKNOWN */
+};
+
+/* Memory of a node. Ranges may overlap each other, holes and the ends of RAM: the first one in the list wins. */
+struct plan_memory_node {
+    hpa_t base;
+    uint64_t size;
+    uint32_t node;
+};
+
+/* The machine as far as a plan depends on it. */
 struct plan_machine {
     const struct boot_info *boot; /* ranges may overlap, be unsorted and unaligned: what is not RAM wins */
     uint32_t cpu_count;           /* CPUs that run, 1 to CPUS_MAX; numbered from 0 */
-    hpa_t ram_end;                /* RAM from here on is out of the hypervisor's reach; 0: all is within */
+    const struct plan_cpu *cpus;  /* one for each CPU; NULL: unknown, each counts as a core of its own */
+    const struct plan_memory_node *memory_nodes;
+    uint32_t memory_node_count; /* 0: unknown, all memory is equally near */
+    hpa_t ram_end;              /* RAM from here on is out of the hypervisor's reach; 0: all is within */
     struct plan_reserved reserved[PLAN_RESERVED_MAX];
     uint32_t reserved_count;
+    struct plan_ports ports[PLAN_PORTS_MAX];
+    uint32_t port_count;
     /* The names that `devices` may use: the one of that index, NULL behind the last. NULL: they are not checked. */
     const char *(*device_name)(uint32_t index);
 };
@@ -51,16 +79,28 @@ struct plan {
     struct plan_guest guests[GUESTS_MAX]; /* in the order of the file */
     uint32_t guest_count;
     uint32_t cpu_owner[CPUS_MAX]; /* index into guests, or PLAN_NOBODY */
-    uint32_t monitor_cpu;         /* the lowest CPU that no guest owns; 0 when there is none: */
-    bool monitor_shares_cpu;      /* then it works between the exits of that CPU's guest */
-    struct extents free;          /* RAM that is left over */
+    /* The lowest CPU that shares no core with a guest's, else the lowest that no guest owns; 0 when there is none: */
+    uint32_t monitor_cpu;
+    bool monitor_shares_cpu; /* then it works between the exits of that CPU's guest */
+    struct extents free;     /* RAM that is left over */
 };
 
 /*
- * Plan what `config` asks for. Placement depends on nothing but its input: guests with a memory_base first, then the
- * pieces of all others, the largest first (equal ones in the order of the file), each at the lowest place of the
- * smallest free piece that has room. Pieces begin at multiples of 2 MiB, those of 1 GiB and more at multiples of 1 GiB;
- * where not all guests fit in that way, at multiples of 2 MiB or, as the last resort, 4 KiB.
+ * Plan what `config` asks for. Everything has one owner:
+ *
+ * - A CPU belongs to one guest, or to the hypervisor. Two guests may own threads of one core only when both set
+ *   allow_shared_core, because each can slow and watch the other there.
+ * - Memory belongs to one guest, to the hypervisor (`reserved`, boot modules), or is free.
+ * - Physical ports, devices and the memory of their registers are the hypervisor's: guests see models of devices only.
+ *
+ * Placement depends on nothing but its input: guests with a memory_base first, then the pieces of all others, the
+ * largest first (equal ones in the order of the file), each at the lowest place of the smallest free piece that has
+ * room. Pieces begin at multiples of 2 MiB, those of 1 GiB and more at multiples of 1 GiB; where not all guests fit in
+ * that way, at multiples of 2 MiB or, as the last resort, 4 KiB.
+ *
+ * Where nodes are known, pieces that fit into memory near their guest's CPUs get their places before all others, at
+ * multiples of 2 MiB if need be. A guest with CPUs on several nodes gets memory on that of most of its CPUs (equal: the
+ * one that `cpus` names first), then on the other ones. Nearness is a wish: it never makes a plan fail.
  *
  * `file_name` is the configuration's name in messages; they come in the order of its lines. Returns 0; or E_INVAL after
  * at least one report, and `plan` must not be used.
@@ -70,5 +110,14 @@ int plan_make(const char *file_name, const struct config *config, const struct p
 
 /* The RAM that guests could get: whole pages that are RAM, within reach, and neither reserved nor a boot module's. */
 void plan_free_memory(const struct plan_machine *machine, struct extents *free);
+
+/* The node of the memory at an address, or PLAN_NODE_UNKNOWN. The answer is the same up to `*end`, which is above. */
+uint32_t plan_node_at(const struct plan_machine *machine, hpa_t address, hpa_t *end);
+
+/* Are these two CPUs hardware threads of one core? A CPU is on one core with itself. */
+bool plan_share_core(const struct plan_machine *machine, uint32_t cpu, uint32_t other);
+
+/* The node of a CPU, or PLAN_NODE_UNKNOWN. */
+uint32_t plan_cpu_node(const struct plan_machine *machine, uint32_t cpu);
 
 #endif

@@ -22,6 +22,13 @@ void plan_error(const struct planner *planner, const struct guest_config *guest,
 /* Find a place for all guests' memory; fills pieces, ram and free of the plan. */
 void plan_memory(const struct planner *planner);
 
+/* Is the node of that memory range named by no range before it? So each node can be visited once. */
+bool plan_node_is_new(const struct plan_machine *machine, uint32_t range);
+
+/* What of `free` is memory of one node, in whole pages. */
+void plan_node_free(const struct plan_machine *machine, const struct extents *free, uint32_t node,
+                    struct extents *near);
+
 /* The end of a range, cut where addresses end. */
 static inline uint64_t range_end(uint64_t base, uint64_t size)
 {
@@ -31,9 +38,25 @@ static inline uint64_t range_end(uint64_t base, uint64_t size)
 /* A size for a message: whole GiB or MiB, else KiB. `plan_room_text` is for free memory: from 1 MiB on whole MiB only,
  * rounded down. */
 struct plan_text {
-    char text[32];
+    char text[56];
 };
 struct plan_text plan_size_text(uint64_t bytes);
 struct plan_text plan_room_text(uint64_t bytes);
+
+/* A sentence that is put together piece by piece; what does not fit is cut. Zeroed, it is empty. */
+struct sentence {
+    char text[DIAGNOSTIC_LINE_SIZE];
+    size_t length;
+};
+void sentence_add(struct sentence *sentence, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* Who gets the lines of a description. */
+struct line_writer {
+    void (*line)(void *context, const char *text);
+    void *context;
+};
+
+/* Write one line of printable ASCII, cut at 199 characters. */
+void write_line(const struct line_writer *writer, const char *format, ...) PRINTF_LIKE(2, 3);
 
 #endif

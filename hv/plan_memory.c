@@ -6,11 +6,12 @@
 #include "hv/format.h"
 #include "hv/plan_internal.h"
 
-/* A piece that has no place yet. */
+/* A piece that needs a place. */
 struct want {
     uint32_t guest;
     uint32_t piece; /* 0: below the hole, 1: above it */
     uint64_t size;
+    bool placed;
 };
 
 struct memory_planner {
@@ -54,33 +55,60 @@ void plan_free_memory(const struct plan_machine *machine, struct extents *free)
     extents_align(free, PAGE_SIZE);
 }
 
-/* Does one guest, or all until it, want more than there is? */
-static void check_sums(struct memory_planner *work)
+/* Guests that alone are too large. Returns what all others ask for. */
+static uint64_t check_each(struct memory_planner *work, uint64_t total)
 {
     const struct planner *planner = work->planner;
-    const struct extents *free = &planner->plan->free;
-    struct plan_text room = plan_room_text(extents_total(free)), largest = plan_room_text(extents_largest(free));
-    uint64_t left = extents_total(free), before = 0;
+    uint64_t sum = 0;
 
     for (uint32_t i = 0; i < planner->config->guest_count; i++) {
         const struct guest_config *guest = &planner->config->guests[i];
-        struct config_position position = guest->keys[CONFIG_MEMORY].position;
+        work->refused[i] = guest->memory_bytes > total;
+        sum += work->refused[i] ? 0 : guest->memory_bytes; /* far from wrapping: no processor has so much memory */
+        if (work->refused[i])
+            plan_error(planner, guest, guest->keys[CONFIG_MEMORY].position,
+                       "memory %s is more than there is: %s are free for guests, the largest piece has %s",
+                       plan_size_text(guest->memory_bytes).text, plan_room_text(total).text,
+                       plan_room_text(extents_largest(&planner->plan->free)).text);
+    }
+    return sum;
+}
+
+static void report_sum(const struct planner *planner, const struct guest_config *guest, uint64_t sum, uint64_t total)
+{
+    uint64_t excess = sum - total;
+    const char *who = "all guests";
+
+    for (uint32_t i = 0; i < planner->config->guest_count; i++) {
+        if (planner->config->guests[i].memory_bytes > total)
+            who = "the other guests";
+    }
+    plan_error(planner, guest, guest->keys[CONFIG_MEMORY].position,
+               "memory %s is more than is left: %s together ask for %s, and %s are free: %s too much",
+               plan_size_text(guest->memory_bytes).text, who, plan_size_text(sum).text, plan_room_text(total).text,
+               plan_size_text(excess < MIB(1) ? excess : ALIGN_UP(excess, MIB(1))).text);
+}
+
+/* Do they want more than there is? The sum is said once, at the first guest for which too little is left. */
+static void check_sums(struct memory_planner *work)
+{
+    const struct planner *planner = work->planner;
+    uint64_t total = extents_total(&planner->plan->free), left = total;
+    uint64_t sum = check_each(work, total);
+    bool is_said = false;
+
+    for (uint32_t i = 0; i < planner->config->guest_count; i++) {
+        const struct guest_config *guest = &planner->config->guests[i];
+        if (work->refused[i])
+            continue;
         if (guest->memory_bytes <= left) {
             left -= guest->memory_bytes;
-            before += guest->memory_bytes;
             continue;
         }
         work->refused[i] = true;
-        if (before == 0)
-            plan_error(planner, guest, position,
-                       "memory %s is more than there is: %s are free for guests, the largest piece has %s",
-                       plan_size_text(guest->memory_bytes).text, room.text, largest.text);
-        else
-            plan_error(planner, guest, position,
-                       "memory %s is more than is left: with the guests before it that makes %s; %s are free for "
-                       "guests, the largest piece has %s",
-                       plan_size_text(guest->memory_bytes).text, plan_size_text(before + guest->memory_bytes).text,
-                       room.text, largest.text);
+        if (!is_said)
+            report_sum(planner, guest, sum, total);
+        is_said = true;
     }
 }
 
@@ -229,9 +257,9 @@ static void collect_wants(struct memory_planner *work)
         uint64_t low = low_size(guest);
         if (has_base(guest) || work->refused[i])
             continue;
-        want_add(work, (struct want){i, 0, low});
+        want_add(work, (struct want){i, 0, low, false});
         if (low < guest->memory_bytes)
-            want_add(work, (struct want){i, 1, guest->memory_bytes - low});
+            want_add(work, (struct want){i, 1, guest->memory_bytes - low, false});
         work->planner->plan->guests[i].piece_count = low < guest->memory_bytes ? 2 : 1;
     }
 }
@@ -248,29 +276,95 @@ static void start_over(const struct planner *planner)
     }
 }
 
-/* Give every want a place with alignments up to `alignment_max`. False when one found none, which is said on demand. */
-static bool place_wants(struct memory_planner *work, uint64_t alignment_max, bool reports)
+static uint64_t piece_alignment(const struct want *want, uint64_t alignment_max)
+{
+    return min_u64(alignment_max, want->size >= GIB(1) ? GIB(1) : MIB(2));
+}
+
+/* How many of a guest's CPUs are on the node of its `cpu`-th? 0: it is unknown, or an earlier one is there too. */
+static uint32_t node_weight(const struct plan_machine *machine, const struct plan_guest *guest, uint32_t cpu)
+{
+    uint32_t node = plan_cpu_node(machine, guest->cpus[cpu]), weight = 0;
+
+    for (uint32_t i = 0; i < guest->cpu_count && node != PLAN_NODE_UNKNOWN; i++) {
+        bool same = plan_cpu_node(machine, guest->cpus[i]) == node;
+        if (same && i < cpu)
+            return 0;
+        weight += same;
+    }
+    return weight;
+}
+
+static bool place_on_node(const struct planner *planner, struct want *want, uint32_t node, uint64_t alignment)
+{
+    struct extents near;
+    uint64_t base;
+
+    plan_node_free(planner->machine, &planner->plan->free, node, &near);
+    if (extents_fit(&near, want->size, alignment, &base) != 0 &&
+        extents_fit(&near, want->size, min_u64(alignment, MIB(2)), &base) != 0)
+        return false;
+    piece_set(planner->plan, want->guest, want->piece, base, want->size);
+    return true;
+}
+
+/* A place near the guest's CPUs: from the node with most of them to that with the fewest. */
+static bool place_near(const struct planner *planner, struct want *want, uint64_t alignment)
+{
+    const struct plan_guest *guest = &planner->plan->guests[want->guest];
+
+    for (uint32_t weight = guest->cpu_count; weight > 0; weight--) {
+        for (uint32_t i = 0; i < guest->cpu_count; i++) {
+            if (node_weight(planner->machine, guest, i) == weight &&
+                place_on_node(planner, want, plan_cpu_node(planner->machine, guest->cpus[i]), alignment))
+                return true;
+        }
+    }
+    return false;
+}
+
+static void report_no_piece(const struct planner *planner, const struct want *want)
+{
+    const struct guest_config *guest = &planner->config->guests[want->guest];
+    const struct extents *free = &planner->plan->free;
+
+    plan_error(planner, guest, guest->keys[CONFIG_MEMORY].position,
+               "memory %s needs one piece of %s; the largest that is left has %s, all together have %s",
+               plan_size_text(guest->memory_bytes).text, plan_size_text(want->size).text,
+               plan_room_text(extents_largest(free)).text, plan_room_text(extents_total(free)).text);
+}
+
+/* One way to give every want a place. */
+struct attempt {
+    uint64_t alignment_max;
+    bool near;    /* those that can be near their guests' CPUs go first */
+    bool reports; /* the last resort: says which found no place */
+};
+
+/* False when a want found no place. */
+static bool place_wants(struct memory_planner *work, const struct attempt *attempt)
 {
     const struct planner *planner = work->planner;
-    struct extents *free = &planner->plan->free;
     bool complete = true;
 
     start_over(planner);
     for (uint32_t i = 0; i < work->want_count; i++) {
+        struct want *want = &work->wants[i];
+        want->placed = attempt->near && planner->machine->memory_node_count > 0 &&
+                       place_near(planner, want, piece_alignment(want, attempt->alignment_max));
+    }
+    for (uint32_t i = 0; i < work->want_count; i++) {
         const struct want *want = &work->wants[i];
-        const struct guest_config *guest = &planner->config->guests[want->guest];
-        uint64_t alignment = min_u64(alignment_max, want->size >= GIB(1) ? GIB(1) : MIB(2));
         uint64_t base;
-        if (extents_fit(free, want->size, alignment, &base) == 0) {
+        if (want->placed)
+            continue;
+        if (extents_fit(&planner->plan->free, want->size, piece_alignment(want, attempt->alignment_max), &base) == 0) {
             piece_set(planner->plan, want->guest, want->piece, base, want->size);
             continue;
         }
         complete = false;
-        if (reports)
-            plan_error(planner, guest, guest->keys[CONFIG_MEMORY].position,
-                       "memory %s needs one piece of %s; the largest that is left has %s, all together have %s",
-                       plan_size_text(guest->memory_bytes).text, plan_size_text(want->size).text,
-                       plan_room_text(extents_largest(free)).text, plan_room_text(extents_total(free)).text);
+        if (attempt->reports)
+            report_no_piece(planner, want);
     }
     return complete;
 }
@@ -295,7 +389,10 @@ static void lay_out(struct plan_guest *guest)
 
 void plan_memory(const struct planner *planner)
 {
-    static const uint64_t alignments[] = {GIB(1), MIB(2), PAGE_SIZE};
+    static const struct attempt attempts[] = {
+        {GIB(1), true, false},  {MIB(2), true, false},    {GIB(1), false, false},
+        {MIB(2), false, false}, {PAGE_SIZE, true, false}, {PAGE_SIZE, false, true},
+    };
     struct memory_planner work = {.planner = planner};
     bool complete = false;
 
@@ -303,8 +400,8 @@ void plan_memory(const struct planner *planner)
     check_sums(&work);
     place_chosen(&work);
     collect_wants(&work);
-    for (size_t i = 0; i < ARRAY_SIZE(alignments) && !complete; i++)
-        complete = place_wants(&work, alignments[i], i + 1 == ARRAY_SIZE(alignments));
+    for (size_t i = 0; i < ARRAY_SIZE(attempts) && !complete; i++)
+        complete = place_wants(&work, &attempts[i]);
     for (uint32_t i = 0; i < planner->plan->guest_count; i++)
         lay_out(&planner->plan->guests[i]);
 }

@@ -114,6 +114,41 @@ static void whole_text(void **state)
     assert_false(plan.monitor_shares_cpu);
 }
 
+/* Cores and nodes are shown where there is something to tell, and the starter leaves CPU 0's core alone. */
+static void cores_and_nodes(void **state)
+{
+    static struct plan_cpu cpus[] = {{0, 0, 0}, {0, 0, 0}, {1, 0, 5}, {1, 0, PLAN_NODE_UNKNOWN}, {2, 1, 1}};
+    static const struct plan_memory_node nodes[] = {{0, MIB(512), 0}, {MIB(512), GIB(9), 5}, {GIB(20), GIB(1), 0}};
+
+    (void)state;
+    add_module("vmlinuz");
+    machine.cpus = cpus;
+    machine.cpu_count = 5;
+    machine.memory_nodes = nodes;
+    machine.memory_node_count = 3;
+    expect_starter(CONFIG_BOOT_LINUX, "vmlinuz", "");
+    assert_int_equal(config.guests[0].cpus[0].number, 2);
+    assert_ptr_equal(strstr(output, "CPUs: 5 (CPUs 0-4)\n"
+                                    "  package 0, core 0: CPU 0 and CPU 1, node 0\n"
+                                    "  package 0, core 1: CPU 2 and CPU 3, node 5\n"
+                                    "  package 1, core 2: CPU 4, node 1\n"
+                                    "memory: 1003 MiB are free for guests, the largest piece has 991 MiB\n"
+                                    "  node 0: 491 MiB are free, the largest piece has 479 MiB\n"
+                                    "  node 5: 512 MiB are free, the largest piece has 512 MiB\n"
+                                    "  0x000000000000"),
+                     output);
+    machine.cpu_count = 2; /* one core: no better choice */
+    expect_starter(CONFIG_BOOT_LINUX, "vmlinuz", "");
+    assert_int_equal(config.guests[0].cpus[0].number, 1);
+    for (uint32_t i = 0; i < 2; i++)
+        cpus[i] = (struct plan_cpu){.core = i, .node = PLAN_NODE_UNKNOWN};
+    machine.memory_node_count = 0;
+    expect_starter(CONFIG_BOOT_LINUX, "vmlinuz", "");
+    assert_non_null(strstr(output,
+                           "CPUs: 2 (CPUs 0-1)\nmemory: 1003 MiB are free for guests, the largest piece has 991 "
+                           "MiB\n  0x000000000000"));
+}
+
 static void guesses(void **state)
 {
     (void)state;
@@ -174,7 +209,8 @@ int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup(function, two_cpus)
     const struct CMUnitTest tests[] = {
-        TEST(whole_text), TEST(guesses), TEST(hostile_names), TEST(no_module), TEST(little_memory),
+        TEST(whole_text),    TEST(cores_and_nodes), TEST(guesses),
+        TEST(hostile_names), TEST(no_module),       TEST(little_memory),
     };
 
     return cmocka_run_group_tests_name("inventory", tests, NULL, NULL);

@@ -1,134 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The planner on machines that are described here: where memory goes, who owns a CPU, and the exact words of each
- * refusal. Each guest is read from a text of its own and they are put together here, so that a case names only what it
- * is about.
+ * refusal. Machines whose CPUs share cores, or whose memory is nearer to some of them, are in test_plan_nodes.c.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "hv/error.h"
-#include "hv/plan.h"
-
-static struct boot_info boot;
-static struct plan_machine machine;
-static struct config config;
-static struct plan plan;
-static struct diagnostics diagnostics;
-static char output[1 << 14];
-
-static void report(struct diagnostics *self, const char *line)
-{
-    (void)self;
-    strcat(output, line);
-    strcat(output, "\n");
-}
-
-static const char *device_name(uint32_t index)
-{
-    static const char *const names[] = {"uart", "pic", "pit", NULL};
-
-    return names[index];
-}
-
-static void reserve(hpa_t base, uint64_t size, const char *what)
-{
-    machine.reserved[machine.reserved_count++] = (struct plan_reserved){base, size, what};
-}
-
-/* Four CPUs, 1 GiB of which 126 MiB-1008 MiB are in one piece, three modules. */
-static int small_machine(void **state)
-{
-    (void)state;
-    memset(&boot, 0, sizeof(boot));
-    memset(&machine, 0, sizeof(machine));
-    memset(&config, 0, sizeof(config));
-    boot_memory_add(&boot, MIB(1), MIB(1023), BOOT_MEMORY_RAM);
-    boot_memory_add(&boot, MIB(1008), MIB(16), BOOT_MEMORY_ACPI);
-    boot_memory_add(&boot, 0, 0x9fc00, BOOT_MEMORY_RAM);
-    boot_memory_add(&boot, 0x9fc00, 0x400, BOOT_MEMORY_RESERVED);
-    boot_memory_add(&boot, 0xfffc0000, 0x40000, BOOT_MEMORY_RESERVED);
-    boot_module_add(&boot, MIB(100), MIB(8), "a/vmlinuz");
-    boot_module_add(&boot, MIB(110), MIB(16) - 5, "initramfs");
-    boot_module_add(&boot, MIB(109) + 1, 300, "f.toml");
-    machine.boot = &boot;
-    machine.cpu_count = 4;
-    machine.device_name = device_name;
-    reserve(0, MIB(1), "the first megabyte");
-    reserve(MIB(1), MIB(3), "the hypervisor's image");
-    reserve(MIB(4), MIB(16), "the page pool");
-    return 0;
-}
-
-/* 64 GiB: 3 GiB below the hole, the rest from 4 GiB on. */
-static void large_machine(void)
-{
-    boot.memory_count = 0;
-    boot_memory_add(&boot, 0, GIB(3), BOOT_MEMORY_RAM);
-    boot_memory_add(&boot, GIB(4), GIB(61), BOOT_MEMORY_RAM);
-}
-
-/* Add the one guest of a text. `keys` stand from line 3 on. */
-static void add_guest(const char *name, const char *keys)
-{
-    static struct config one;
-    char text[2000];
-
-    memset(&diagnostics, 0, sizeof(diagnostics));
-    diagnostics.report = report;
-    output[0] = '\0';
-    snprintf(text, sizeof(text), "[guest.%s]\nboot = \"%s\"\n%s", name, strstr(keys, "modules") ? "multiboot" : "linux",
-             keys);
-    config_parse("f.toml", text, strlen(text), &one, &diagnostics);
-    assert_string_equal(output, "");
-    assert_true(config.guest_count < GUESTS_MAX);
-    config.guests[config.guest_count++] = one.guests[0];
-}
-
-static void add_guest_of(const char *name, unsigned cpu, const char *memory)
-{
-    char keys[200];
-
-    snprintf(keys, sizeof(keys), "cpus = [%u]\nmemory = \"%s\"\nkernel = \"vmlinuz\"\n", cpu, memory);
-    add_guest(name, keys);
-}
-
-static int run(void)
-{
-    memset(&plan, 0xa5, sizeof(plan));
-    memset(&diagnostics, 0, sizeof(diagnostics));
-    diagnostics.report = report;
-    output[0] = '\0';
-    int error = plan_make("f.toml", &config, &machine, &plan, &diagnostics);
-    assert_int_equal(error, diagnostics.errors == 0 ? 0 : E_INVAL);
-    return error;
-}
-
-static void expect_refusal(const char *messages)
-{
-    assert_int_equal(run(), E_INVAL);
-    assert_string_equal(output, messages);
-}
-
-static void expect_piece(uint32_t guest, uint32_t piece, hpa_t base, uint64_t size)
-{
-    assert_in_range(piece, 0, plan.guests[guest].piece_count - 1);
-    assert_int_equal(plan.guests[guest].pieces[piece].base, base);
-    assert_int_equal(plan.guests[guest].pieces[piece].end, base + size);
-}
-
-static void expect_ram(const struct guest_ram *ram, gpa_t base, hpa_t host, uint64_t size)
-{
-    assert_int_equal(ram->base, base);
-    assert_int_equal(ram->host, host);
-    assert_int_equal(ram->size, size);
-}
+#include "tests/unit/planned.h"
 
 static void one_guest(void **state)
 {
@@ -325,10 +200,26 @@ static void more_memory_in_all(void **state)
     add_guest_of("a", 0, "800M");
     add_guest_of("b", 1, "300M");
     add_guest_of("c", 2, "128M");
-    expect_refusal("f.toml:4:10: guest \"b\": memory 300 MiB is more than is left: with the guests before it that "
-                   "makes 1100 MiB; 963 MiB are free for guests, the largest piece has 882 MiB\n"
+    expect_refusal("f.toml:4:10: guest \"b\": memory 300 MiB is more than is left: all guests together ask for 1228 "
+                   "MiB, and 963 MiB are free: 265 MiB too much\n"
                    "f.toml:4:10: guest \"c\": memory 128 MiB needs one piece of 128 MiB; the largest that is left has "
                    "82 MiB, all together have 163 MiB\n");
+}
+
+/* One that is too large alone is no part of the sum; a second one behind the first is not told again. */
+static void sum_of_the_other_guests(void **state)
+{
+    (void)state;
+    add_guest_of("a", 0, "1G");
+    add_guest_of("b", 1, "800M");
+    add_guest_of("c", 2, "524292K");
+    add_guest_of("d", 3, "963M");
+    add_guest_of("e", 2, "4M");
+    config.guests[4].cpu_count = 0;
+    expect_refusal("f.toml:4:10: guest \"a\": memory 1 GiB is more than there is: 963 MiB are free for guests, the "
+                   "largest piece has 882 MiB\n"
+                   "f.toml:4:10: guest \"c\": memory 524292 KiB is more than is left: the other guests together ask "
+                   "for 2333700 KiB, and 963 MiB are free: 1316 MiB too much\n");
 }
 
 static void cpus_that_are_not_there(void **state)
@@ -343,6 +234,19 @@ static void cpus_that_are_not_there(void **state)
     config.guests[0].cpus[0].number = 0;
     add_guest_of("b", 0, "16M");
     expect_refusal("f.toml:3:9: guest \"b\": CPU 0 already belongs to guest \"a\"\n");
+}
+
+/* With the first of those that are missing comes the sum. */
+static void more_cpus_than_there_are(void **state)
+{
+    (void)state;
+    add_guest("a", "cpus = [0, 4]\nmemory = \"16M\"\nkernel = \"vmlinuz\"\n");
+    add_guest("b", "memory = \"16M\"\ncpus = [1, 2, 5]\nkernel = \"vmlinuz\"\n");
+    expect_refusal("f.toml:3:12: guest \"a\": CPU 4 does not exist; this machine has CPUs 0-3; the file asks for 5 in "
+                   "all, 1 too many\n"
+                   "f.toml:4:15: guest \"b\": CPU 5 does not exist; this machine has CPUs 0-3\n");
+    config.guests[1].cpu_count = 2;
+    expect_refusal("f.toml:3:12: guest \"a\": CPU 4 does not exist; this machine has CPUs 0-3\n");
 }
 
 static void modules_that_are_not_there(void **state)
@@ -432,7 +336,9 @@ int main(void)
         TEST(memory_bases_collide),
         TEST(more_memory_than_there_is),
         TEST(more_memory_in_all),
+        TEST(sum_of_the_other_guests),
         TEST(cpus_that_are_not_there),
+        TEST(more_cpus_than_there_are),
         TEST(modules_that_are_not_there),
         TEST(module_names_that_do_not_tell),
         TEST(too_many_modules),
