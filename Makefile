@@ -69,7 +69,7 @@ include guests/guests.mk
 NATIVE_CFLAGS  := -std=gnu11 -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
                   -fno-sanitize-recover=undefined $(WARNINGS) -Wno-missing-prototypes -I. -I$(BUILD)
 NATIVE_LIBRARY := $(BUILD)/native/libbulkhead.a
-NATIVE_SOURCES := $(HV_SOURCES) $(VIRTUAL_SOURCES) arch/hostmap_format.c arch/svm/npt.c arch/svm/diagnose.c arch/svm/entry_state.c arch/svm/intercepts.c arch/vmx/intercepts.c boot/place.c \
+NATIVE_SOURCES := $(HV_SOURCES) $(VIRTUAL_SOURCES) arch/hostmap_format.c arch/topology.c arch/svm/npt.c arch/svm/diagnose.c arch/svm/entry_state.c arch/svm/intercepts.c arch/vmx/intercepts.c boot/place.c \
                   arch/vmx/ept.c arch/vmx/diagnose.c drivers/host/acpi.c drivers/host/acpi_tables.c
 NATIVE_OBJECTS := $(NATIVE_SOURCES:%=$(BUILD)/native/%.o)
 UNIT_TESTS     := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))

@@ -34,6 +34,7 @@ struct smp_slot {
 };
 
 static struct smp_slot slots[CPUS_MAX];
+static struct topology topologies[CPUS_MAX]; /* each CPU reads its own when it starts */
 static uint32_t cpu_count;
 
 #define START_PATIENCE_MS 200u
@@ -92,11 +93,13 @@ uint32_t smp_start(const uint32_t *apic_ids, uint32_t count, hpa_t low_page)
 {
     slots[0].apic_id = lapic_id();
     slots[0].running = 1;
+    topologies[0] = topology_read(machine_cpuid);
     cpu_count = 1;
     for (uint32_t i = 0; i < count && cpu_count < CPUS_MAX; i++) {
         if (apic_ids[i] != slots[0].apic_id && smp_start_one(cpu_count, apic_ids[i], low_page))
             cpu_count++;
     }
+    topology_number(topologies, cpu_count);
     return cpu_count;
 }
 
@@ -108,6 +111,11 @@ uint32_t smp_cpu_count(void)
 uint32_t smp_apic_id(uint32_t cpu)
 {
     return slots[cpu].apic_id;
+}
+
+const struct topology *smp_topology(uint32_t cpu)
+{
+    return &topologies[cpu];
 }
 
 void smp_run(uint32_t cpu, void (*function)(void *argument), void *argument)
@@ -129,6 +137,7 @@ _Noreturn void smp_main(uint32_t number)
 
     cpu_init(number);
     (void)lapic_init();
+    topologies[number] = topology_read(machine_cpuid);
     __atomic_store_n(&slot->running, 1, __ATOMIC_RELEASE);
     for (;;) {
         while (__atomic_load_n(&slot->work, __ATOMIC_ACQUIRE) == 0)

@@ -5,6 +5,7 @@
 #ifndef ARCH_SMP_H
 #define ARCH_SMP_H
 
+#include "arch/topology.h"
 #include "hv/types.h"
 
 /*
@@ -18,6 +19,9 @@ uint32_t smp_cpu_count(void);
 
 /* The APIC id of a running CPU. */
 uint32_t smp_apic_id(uint32_t cpu);
+
+/* The core and package of a running CPU, numbered from 0 on. */
+const struct topology *smp_topology(uint32_t cpu);
 
 /* Have a parked CPU call `function(argument)`, once. It parks again when that returns. */
 void smp_run(uint32_t cpu, void (*function)(void *argument), void *argument);
