@@ -11,7 +11,6 @@
 #include "hv/string.h"
 
 #define TABLE_SIZE_MAX MIB(16) /* the largest AML tables of servers stay far below */
-#define ADDRESS_MAX    BIT(52)
 
 #define RSDP_SIZE_1   20u /* without XSDT */
 #define RSDP_SIZE_2   36u
@@ -59,7 +58,7 @@ static bool checksum_right(const uint8_t *bytes, uint64_t size)
 
 static const uint8_t *map(const struct acpi_reader *reader, hpa_t address, uint64_t size)
 {
-    if (address == 0 || address >= ADDRESS_MAX)
+    if (address == 0 || address >= ACPI_ADDRESS_MAX)
         return NULL;
     return reader->map(address, size);
 }
@@ -150,7 +149,7 @@ static void hpet_parse(const struct acpi_table *table, struct acpi_machine *mach
     const uint32_t register_offset = 40; /* IA-PC HPET specification, "HPET Description Table" */
     struct acpi_register base = acpi_register(table, register_offset);
 
-    if (base.space == ACPI_SPACE_MEMORY && base.address < ADDRESS_MAX && IS_ALIGNED(base.address, 8))
+    if (base.space == ACPI_SPACE_MEMORY && base.address < ACPI_ADDRESS_MAX && IS_ALIGNED(base.address, 8))
         machine->hpet_base = base.address;
 }
 
@@ -160,7 +159,7 @@ static void mcfg_parse(const struct acpi_table *table, struct acpi_machine *mach
     for (uint32_t offset = 44; table->size - offset >= 16 && offset < table->size; offset += 16) {
         hpa_t base = acpi_field(table, offset, 8);
         uint8_t first = (uint8_t)acpi_field(table, offset + 10, 1), last = (uint8_t)acpi_field(table, offset + 11, 1);
-        if (acpi_field(table, offset + 8, 2) != 0 || base == 0 || base >= ADDRESS_MAX || first > last)
+        if (acpi_field(table, offset + 8, 2) != 0 || base == 0 || base >= ACPI_ADDRESS_MAX || first > last)
             continue;
         machine->pci_config = base;
         machine->pci_bus_first = first;
@@ -210,7 +209,8 @@ static void table_parse(const struct acpi_reader *reader, hpa_t address, struct 
     }
 }
 
-static void ssdt_parse(const struct acpi_reader *reader, hpa_t address, struct acpi_machine *machine)
+/* Tables that add to what others said, wherever those stand. */
+static void late_table_parse(const struct acpi_reader *reader, hpa_t address, struct acpi_machine *machine)
 {
     char name[5];
     struct acpi_table table;
@@ -218,6 +218,8 @@ static void ssdt_parse(const struct acpi_reader *reader, hpa_t address, struct a
     table_name(reader, address, name);
     if (!machine->has_s5 && strcmp(name, "SSDT") == 0 && table_open(reader, address, name, &table) == 0)
         s5_parse(&table, machine);
+    else if (!machine->has_srat && strcmp(name, "SRAT") == 0 && table_open(reader, address, name, &table) == 0)
+        acpi_parse_srat(&table, machine);
 }
 
 int acpi_parse(const struct acpi_reader *reader, const uint8_t *rsdp, uint32_t rsdp_size, struct acpi_machine *machine)
@@ -227,6 +229,8 @@ int acpi_parse(const struct acpi_reader *reader, const uint8_t *rsdp, uint32_t r
     unsigned entry_size;
 
     memset(machine, 0, sizeof(*machine));
+    for (uint32_t i = 0; i < CPUS_MAX; i++)
+        machine->cpu_domains[i] = ACPI_DOMAIN_NONE;
     if (!rsdp_find(reader, rsdp, rsdp_size, copy))
         return E_NOENT;
     int error = root_open(reader, copy, &root, &entry_size);
@@ -236,6 +240,6 @@ int acpi_parse(const struct acpi_reader *reader, const uint8_t *rsdp, uint32_t r
     for (uint32_t i = 0; i < count; i++)
         table_parse(reader, acpi_field(&root, ACPI_HEADER_SIZE + i * entry_size, entry_size), machine);
     for (uint32_t i = 0; i < count; i++)
-        ssdt_parse(reader, acpi_field(&root, ACPI_HEADER_SIZE + i * entry_size, entry_size), machine);
+        late_table_parse(reader, acpi_field(&root, ACPI_HEADER_SIZE + i * entry_size, entry_size), machine);
     return 0;
 }

@@ -10,6 +10,8 @@
 
 #define ACPI_IOAPICS_MAX   16u
 #define ACPI_OVERRIDES_MAX 24u
+#define ACPI_MEMORY_MAX    64u
+#define ACPI_DOMAIN_NONE   UINT32_MAX
 
 struct acpi_reader {
     /* `size` bytes of firmware memory, to be read only; NULL when they cannot be had. Stays valid while the tables are
@@ -43,6 +45,13 @@ struct acpi_override {
     uint32_t gsi;
 };
 
+/* Memory of one proximity domain. ACPI 6.4, "Memory Affinity Structure". */
+struct acpi_memory {
+    hpa_t base;
+    uint64_t size; /* not 0; the end is at most 2^52 */
+    uint32_t domain;
+};
+
 struct acpi_machine {
     /* MADT */
     uint32_t cpus[CPUS_MAX]; /* APIC ids of enabled processors, in the table's order, none twice */
@@ -52,6 +61,12 @@ struct acpi_machine {
     uint32_t ioapic_count;
     struct acpi_override overrides[ACPI_OVERRIDES_MAX];
     uint32_t override_count;
+
+    /* SRAT */
+    bool has_srat;
+    uint32_t cpu_domains[CPUS_MAX];             /* of cpus[], ACPI_DOMAIN_NONE where none is told */
+    struct acpi_memory memory[ACPI_MEMORY_MAX]; /* in the table's order; ranges may overlap */
+    uint32_t memory_count;
 
     /* FADT */
     bool has_fadt;

@@ -9,6 +9,7 @@
 
 #define ACPI_HEADER_SIZE   36u
 #define ACPI_HEADER_LENGTH 4u /* offset of the length in it */
+#define ACPI_ADDRESS_MAX   BIT(52)
 
 struct acpi_table {
     const uint8_t *bytes;
@@ -25,6 +26,8 @@ uint64_t acpi_field(const struct acpi_table *table, uint32_t offset, unsigned si
 struct acpi_register acpi_register(const struct acpi_table *table, uint32_t offset);
 
 void acpi_parse_madt(const struct acpi_table *table, struct acpi_machine *machine);
+/* After the MADT, whose processors it gives their domains. */
+void acpi_parse_srat(const struct acpi_table *table, struct acpi_machine *machine);
 void acpi_parse_fadt(const struct acpi_table *table, struct acpi_machine *machine);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The insides of the MADT and the FADT, and the one thing we want from AML. ACPI 6.4, "Multiple APIC Description Table
- * (MADT)", "Fixed ACPI Description Table (FADT)", "ACPI Machine Language (AML) Specification".
+ * The insides of the MADT, the SRAT and the FADT, and the one thing we want from AML. ACPI 6.4, "Multiple APIC
+ * Description Table (MADT)", "System Resource Affinity Table (SRAT)", "Fixed ACPI Description Table (FADT)", "ACPI
+ * Machine Language (AML) Specification".
  */
 #include "drivers/host/acpi_internal.h"
 #include "hv/error.h"
@@ -74,18 +75,87 @@ static void madt_entry(struct acpi_machine *machine, const struct acpi_table *ta
     }
 }
 
-/* An entry that is shorter than its own header, or reaches beyond the table, ends the list. */
-void acpi_parse_madt(const struct acpi_table *table, struct acpi_machine *machine)
-{
-    uint32_t offset = MADT_ENTRIES;
+typedef void entry_function(struct acpi_machine *machine, const struct acpi_table *table, uint32_t offset, uint8_t type,
+                            uint8_t length);
 
+/* Visit the entries of a MADT or an SRAT. One that is shorter than its own header, or reaches beyond the table, ends
+ * the list. */
+static void visit_entries(const struct acpi_table *table, uint32_t offset, entry_function *visit,
+                          struct acpi_machine *machine)
+{
     while (offset + 2 <= table->size) {
         uint8_t type = table->bytes[offset], length = table->bytes[offset + 1];
         if (length < 2 || length > table->size - offset)
             return;
-        madt_entry(machine, table, offset, type, length);
+        visit(machine, table, offset, type, length);
         offset += length;
     }
+}
+
+void acpi_parse_madt(const struct acpi_table *table, struct acpi_machine *machine)
+{
+    visit_entries(table, MADT_ENTRIES, madt_entry, machine);
+}
+
+/* ---- SRAT ---- */
+
+#define SRAT_ENTRIES     48u
+#define SRAT_LAPIC       0u
+#define SRAT_MEMORY      1u
+#define SRAT_X2APIC      2u
+#define SRAT_ENABLED     BIT(0)
+#define HEADER_REVISION  8u
+#define SRAT_DOMAIN_WIDE 2u /* the first revision whose LAPIC entries have domains of 32 bits */
+
+/* The first entry of a processor counts. */
+static void domain_set(struct acpi_machine *machine, uint32_t apic_id, uint32_t domain)
+{
+    for (uint32_t i = 0; i < machine->cpu_count; i++) {
+        if (machine->cpus[i] == apic_id && machine->cpu_domains[i] == ACPI_DOMAIN_NONE)
+            machine->cpu_domains[i] = domain;
+    }
+}
+
+static uint32_t lapic_domain(const struct acpi_table *table, uint32_t offset)
+{
+    uint32_t low = (uint32_t)acpi_field(table, offset + 2, 1), high = (uint32_t)acpi_field(table, offset + 9, 3);
+
+    return acpi_field(table, HEADER_REVISION, 1) >= SRAT_DOMAIN_WIDE ? high << 8 | low : low;
+}
+
+static void memory_add(struct acpi_machine *machine, const struct acpi_table *table, uint32_t offset)
+{
+    struct acpi_memory memory = {
+        .base = acpi_field(table, offset + 8, 8),
+        .size = acpi_field(table, offset + 16, 8),
+        .domain = (uint32_t)acpi_field(table, offset + 2, 4),
+    };
+
+    if (memory.base >= ACPI_ADDRESS_MAX || memory.size == 0 || machine->memory_count == ACPI_MEMORY_MAX)
+        return;
+    memory.size = min_u64(memory.size, ACPI_ADDRESS_MAX - memory.base);
+    machine->memory[machine->memory_count++] = memory;
+}
+
+static void srat_entry(struct acpi_machine *machine, const struct acpi_table *table, uint32_t offset, uint8_t type,
+                       uint8_t length)
+{
+    if (type == SRAT_LAPIC && length >= 16) {
+        if ((acpi_field(table, offset + 4, 4) & SRAT_ENABLED) != 0)
+            domain_set(machine, (uint32_t)acpi_field(table, offset + 3, 1), lapic_domain(table, offset));
+    } else if (type == SRAT_X2APIC && length >= 24) {
+        if ((acpi_field(table, offset + 12, 4) & SRAT_ENABLED) != 0)
+            domain_set(machine, (uint32_t)acpi_field(table, offset + 8, 4), (uint32_t)acpi_field(table, offset + 4, 4));
+    } else if (type == SRAT_MEMORY && length >= 40) {
+        if ((acpi_field(table, offset + 28, 4) & SRAT_ENABLED) != 0)
+            memory_add(machine, table, offset);
+    }
+}
+
+void acpi_parse_srat(const struct acpi_table *table, struct acpi_machine *machine)
+{
+    machine->has_srat = true;
+    visit_entries(table, SRAT_ENTRIES, srat_entry, machine);
 }
 
 /* ---- FADT ---- */
@@ -134,7 +204,7 @@ static uint16_t fadt_port(const struct acpi_table *table, uint32_t offset, uint3
 static bool register_usable(const struct acpi_register *reg)
 {
     switch (reg->space) {
-    case ACPI_SPACE_MEMORY: return reg->address != 0 && reg->address < BIT(52);
+    case ACPI_SPACE_MEMORY: return reg->address != 0 && reg->address < ACPI_ADDRESS_MAX;
     case ACPI_SPACE_PORT: return reg->address != 0 && reg->address <= UINT16_MAX;
     case ACPI_SPACE_PCI:
         return reg->address >> 32 <= 31 && (reg->address >> 16 & 0xffff) <= 7 && (reg->address & 0xffff) <= 255;

@@ -81,6 +81,12 @@ static void check_machine(const struct acpi_machine *machine)
     REQUIRE(machine->ioapic_count <= ACPI_IOAPICS_MAX && machine->override_count <= ACPI_OVERRIDES_MAX);
     for (uint32_t i = 0; i < machine->ioapic_count; i++)
         REQUIRE(machine->ioapics[i].address != 0);
+    REQUIRE(machine->memory_count <= ACPI_MEMORY_MAX && (machine->has_srat || machine->memory_count == 0));
+    for (uint32_t i = 0; i < machine->memory_count; i++)
+        REQUIRE(machine->memory[i].size > 0 && machine->memory[i].base < BIT(52) &&
+                machine->memory[i].size <= BIT(52) - machine->memory[i].base);
+    for (uint32_t i = 0; i < CPUS_MAX; i++)
+        REQUIRE(machine->cpu_domains[i] == ACPI_DOMAIN_NONE || (i < machine->cpu_count && machine->has_srat));
     if (machine->has_reset)
         check_register(&machine->reset);
     if (machine->sleep_control.address != 0)

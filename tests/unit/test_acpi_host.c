@@ -336,6 +336,115 @@ static void more_than_fits(void **state)
     assert_int_equal(machine.override_count, ACPI_OVERRIDES_MAX);
 }
 
+static const uint8_t srat_body[] = {
+    1, 0,  0, 0,    0,    0,    0,    0,    0,    0,    0,    0, /* reserved */
+    0, 16, 1, 0,    1,    0,    0,    0,    0,    2,    0,    0, /* APIC id 0: domain 0x201 */
+    0, 0,  0, 0,                                                 /* */
+    0, 16, 9, 0,    1,    0,    0,    0,    0,    0,    0,    0, /* once more: too late */
+    0, 0,  0, 0,                                                 /* */
+    0, 16, 7, 4,    0,    0,    0,    0,    0,    0,    0,    0, /* not enabled */
+    0, 0,  0, 0,                                                 /* */
+    0, 16, 7, 0x77, 1,    0,    0,    0,    0,    0,    0,    0, /* no such processor */
+    0, 0,  0, 0,                                                 /* */
+    2, 24, 0, 0,    3,    0,    0,    0,    0,    1,    0,    0, /* x2APIC id 0x100: domain 3 */
+    1, 0,  0, 0,    0,    0,    0,    0,    0,    0,    0,    0, /* */
+    1, 40, 3, 0,    0,    0,    0,    0,    0,    0,    0,    0, /* 0-2 GiB: domain 3 */
+    0, 0,  0, 0,    0,    0,    0,    0x80, 0,    0,    0,    0, /* */
+    0, 0,  0, 0,    1,    0,    0,    0,    0,    0,    0,    0, /* */
+    0, 0,  0, 0,                                                 /* */
+    1, 40, 4, 0,    0,    0,    0,    0,    0,    0,    0,    0, /* not enabled */
+    0, 0,  0, 0,    0,    0,    0,    0x80, 0,    0,    0,    0, /* */
+    0, 0,  0, 0,    2,    0,    0,    0,    0,    0,    0,    0, /* */
+    0, 0,  0, 0,                                                 /* */
+    1, 40, 5, 0,    0,    0,    0,    0,    0,    0,    0,    0, /* empty */
+    0, 0,  0, 0,    0,    0,    0,    0,    0,    0,    0,    0, /* */
+    0, 0,  0, 0,    1,    0,    0,    0,    0,    0,    0,    0, /* */
+    0, 0,  0, 0,                                                 /* */
+    1, 40, 1, 2,    0,    0,    0,    0,    0,    0,    0,    0, /* overlaps the first, and ends behind all addresses */
+    1, 0,  0, 0,    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, /* */
+    0, 0,  0, 0,    3,    0,    0,    0,    0,    0,    0,    0,    /* hot-pluggable */
+    0, 0,  0, 0,                                                    /* */
+};
+
+/* The SRAT may stand before the MADT, whose processors it is about. */
+static void srat(void **state)
+{
+    (void)state;
+    struct acpi_machine machine;
+    uint32_t tables[] = {table("SRAT", srat_body, sizeof(srat_body)), table("APIC", madt_body, sizeof(madt_body)),
+                         table("SRAT", srat_body, 12)};
+
+    put(tables[0] + 8, 3, 1);
+    table_refresh(tables[0]);
+    root(0xe0000, false, tables, 3);
+    assert_int_equal(acpi_parse(&reader, NULL, 0, &machine), 0);
+    assert_true(machine.has_srat);
+    assert_int_equal(machine.cpu_domains[0], ACPI_DOMAIN_NONE); /* APIC id 4 */
+    assert_int_equal(machine.cpu_domains[1], 0x201);
+    assert_int_equal(machine.cpu_domains[2], 3);
+    assert_int_equal(machine.cpu_domains[3], ACPI_DOMAIN_NONE);
+    assert_int_equal(machine.memory_count, 2);
+    assert_int_equal(machine.memory[0].base, 0);
+    assert_int_equal(machine.memory[0].size, 0x80000000);
+    assert_int_equal(machine.memory[0].domain, 3);
+    assert_int_equal(machine.memory[1].base, UINT64_C(0x100000000));
+    assert_int_equal(machine.memory[1].size, BIT(52) - BIT(32));
+    assert_int_equal(machine.memory[1].domain, 0x201);
+    put(tables[0] + 8, 1, 1); /* the first revision had domains of 8 bits, beside something reserved */
+    table_refresh(tables[0]);
+    assert_int_equal(acpi_parse(&reader, NULL, 0, &machine), 0);
+    assert_int_equal(machine.cpu_domains[1], 1);
+    put(tables[0] + 8, 2, 1); /* damaged */
+    assert_int_equal(acpi_parse(&reader, NULL, 0, &machine), 0);
+    assert_int_equal(complaints, 1);
+    assert_int_equal(machine.memory_count, 0);
+    assert_int_equal(machine.cpu_domains[1], ACPI_DOMAIN_NONE);
+}
+
+static void srat_with_bad_lengths(void **state)
+{
+    struct acpi_machine machine;
+
+    for (uint32_t size = 0; size < sizeof(srat_body); size++) { /* cut anywhere */
+        reset(state);
+        uint32_t tables[] = {table("SRAT", srat_body, size), table("APIC", madt_body, sizeof(madt_body))};
+        root(0xe0000, false, tables, 2);
+        assert_int_equal(acpi_parse(&reader, NULL, 0, &machine), 0);
+        assert_int_equal(machine.cpu_domains[1], size >= 28 ? 1 : ACPI_DOMAIN_NONE);
+        assert_int_equal(machine.cpu_domains[2], size >= 100 ? 3 : ACPI_DOMAIN_NONE);
+        assert_int_equal(machine.memory_count, size >= 140);
+    }
+    for (unsigned length = 0; length < 256; length++) {
+        for (uint8_t type = 0; type < 4; type++) {
+            uint8_t body[64];
+            reset(state);
+            memset(body, 0xff, sizeof(body));
+            body[12] = type;
+            body[13] = (uint8_t)length;
+            uint32_t tables[] = {table("APIC", madt_body, sizeof(madt_body)),
+                                 table("SRAT", body, (length + type) % 52 + 12)};
+            root(0xe0000, false, tables, 2);
+            assert_int_equal(acpi_parse(&reader, NULL, 0, &machine), 0);
+            assert_int_equal(machine.memory_count, 0); /* all of it begins beyond 2^52 */
+        }
+    }
+}
+
+static void srat_with_more_than_fits(void **state)
+{
+    (void)state;
+    struct acpi_machine machine;
+    uint8_t body[12 + 100 * 40] = {0};
+
+    for (unsigned i = 0; i < 100; i++)
+        memcpy(body + 12 + i * 40, (const uint8_t[40]){1, 40, (uint8_t)i, [18] = 1, [28] = 1}, 40);
+    uint32_t address = table("SRAT", body, sizeof(body));
+    root(0xe0000, false, &address, 1);
+    assert_int_equal(acpi_parse(&reader, NULL, 0, &machine), 0);
+    assert_int_equal(machine.memory_count, ACPI_MEMORY_MAX);
+    assert_int_equal(machine.memory[ACPI_MEMORY_MAX - 1].domain, ACPI_MEMORY_MAX - 1);
+}
+
 static void put_register(uint32_t address, uint8_t space, uint64_t value)
 {
     put(address, space, 1);
@@ -491,6 +600,9 @@ int main(void)
         CASE(root_that_names_itself),
         CASE(madt_with_bad_lengths),
         CASE(more_than_fits),
+        CASE(srat),
+        CASE(srat_with_bad_lengths),
+        CASE(srat_with_more_than_fits),
         CASE(fadt_registers),
         CASE(s5_of_an_ssdt_counts_when_the_dsdt_has_none),
         CASE(s5_forms),
