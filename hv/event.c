@@ -51,6 +51,11 @@ static void set_exception(struct vcpu *vcpu, uint8_t vector, uint32_t error_code
     };
 }
 
+void event_triple_fault(struct vcpu *vcpu)
+{
+    guest_crash(vcpu, "triple fault: it could not take a double fault");
+}
+
 void event_raise_error(struct vcpu *vcpu, enum vector vector, uint32_t error_code)
 {
     struct event *earlier = &vcpu->events.interrupted;
@@ -63,7 +68,7 @@ void event_raise_error(struct vcpu *vcpu, enum vector vector, uint32_t error_cod
     if (earlier->type == EVENT_EXCEPTION)
         first = class_of(earlier->vector);
     if (first == CLASS_DOUBLE_FAULT && second != CLASS_BENIGN) {
-        guest_request_reset(vcpu->guest, "triple fault");
+        event_triple_fault(vcpu);
         return;
     }
     /*

@@ -20,12 +20,19 @@ struct event_state {
 };
 
 /*
- * Raise an exception in the guest: #UD, #GP(0), ... Composes #DF, or a triple fault (guest_reset), with what was being
+ * Raise an exception in the guest: #UD, #GP(0), ... Composes #DF, or a triple fault, with what was being
  * delivered. Intel SDM vol. 3, "Interrupt 8—Double Fault Exception (#DF)".
  */
 void event_raise(struct vcpu *vcpu, enum vector vector);
 void event_raise_error(struct vcpu *vcpu, enum vector vector, uint32_t error_code);
 void event_raise_page_fault(struct vcpu *vcpu, gva_t address, uint32_t error_code);
+
+/*
+ * A fault came in the delivery of a double fault: a PC's processor shuts down, and the board resets it. Here it is a
+ * crash: a kernel that means to restart has better ways, and one that dies should be heard. AMD APM vol. 2, "#DF—Double
+ * Fault".
+ */
+void event_triple_fault(struct vcpu *vcpu);
 
 /* Before each entry: inject, or ask for a window. */
 void event_deliver(struct vcpu *vcpu);

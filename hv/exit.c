@@ -221,12 +221,17 @@ static enum verdict nothing_to_do(struct vcpu *vcpu, struct vmexit *exit)
     return RESUME_AFTER;
 }
 
-/* #DB and #AC are intercepted so that endless delivery stays in our hands: give them back. #MC is the hardware's word
- * to all. */
+/* #DB and #AC are intercepted so that endless delivery stays in our hands: give them back, but not for ever. #MC is the
+ * hardware's word to all. */
 static enum verdict exit_exception(struct vcpu *vcpu, struct vmexit *exit)
 {
     const struct exit_exception *exception = &exit->exception;
 
+    if (exception_loops(vcpu, exit)) {
+        guest_crash(vcpu, "delivering exception %u at 0x%lx never ends: each delivery raises the next",
+                    exception->vector, exit->rip);
+        return RESUME;
+    }
     switch (exception->vector) {
     case VECTOR_DB:
         /* Intel SDM vol. 3, "Debug Status Register (DR6)": B0-B3 tell this event, the others collect; BD, BS, RTM as
@@ -250,7 +255,7 @@ static enum verdict exit_exception(struct vcpu *vcpu, struct vmexit *exit)
 static enum verdict exit_triple_fault(struct vcpu *vcpu, struct vmexit *exit)
 {
     (void)exit;
-    guest_request_reset(vcpu->guest, "triple fault");
+    event_triple_fault(vcpu);
     return RESUME;
 }
 

@@ -7,6 +7,7 @@
 
 #include "hv/decode.h"
 #include "hv/event.h"
+#include "hv/exception_loop.h"
 #include "hv/irq.h"
 #include "hv/paravirt_clock.h"
 #include "hv/timer.h"
@@ -60,6 +61,7 @@ struct vcpu {
     struct event_state events;
     uint64_t pending_nmis; /* 0 to 2: one delivered late, one held, as hardware latches one behind a running one */
     uint64_t guest_xcr0;
+    struct exception_loop exception_loop;
     uint32_t length_tries; /* exits in a row whose instruction was not found; see vcpu_advance */
     bool halted_for_good;  /* the line about CLI; HLT has been written */
     bool holds_devices;    /* between operand_bus_hold and its release */

@@ -15,7 +15,7 @@ ANY_GUEST_STARTED = GUEST_STARTED.format(name="[^\"]*")
 # A guest has ended, and why.
 GUEST_OFF = LINE + r'guest "{name}": .*(powered|switched) .*off'
 GUEST_RESET = LINE + r'guest "{name}": .*reset'
-GUEST_STOPS = LINE + r'guest "{name}" stops: .*'
+GUEST_STOPS = LINE + r'guest "{name}" stops: '
 GUEST_STARTS_AGAIN = LINE + r'guest "{name}": starts again in \d+ s'
 GUEST_STAYS_STOPPED = LINE + r'guest "{name}": .*stays stopped'
 LINES_LEFT_OUT = LINE + r'guest "{name}": (\d+) more lines about it are left out'

@@ -23,6 +23,16 @@ MULTIBOOT_MAGIC = 0x1BADB002
 JUMP_NOWHERE = b"\xea\0\0\0\xa0"  # ljmp 0xa000:0, where there is no memory
 RESETS = b"\xb0\xfe\xe6\x64\xeb\xfe"  # the keyboard controller's reset line; jmp .
 
+# lidt a table of no entries; int3. The table's pointer stands behind the code.
+TRIPLE_FAULTS = b"\xfa\x0f\x01\x1e\x07\x7c\xcc" + b"\0" * 6
+# A breakpoint on the first instruction of the #DB handler: its delivery hits it, without end.
+DEBUG_LOOP = (
+    b"\xfa\xc7\x06\x04\0\x1f\x7c\xc7\x06\x06\0\0\0"  # cli; mov word [4], 0x7c1f; mov word [6], 0
+    b"\x66\xb8\x1f\x7c\0\0\x0f\x23\xc0"  # mov eax, 0x7c1f; mov dr0, eax
+    b"\x66\xb8\x01\x04\0\0\x0f\x23\xf8"  # mov eax, 0x401; mov dr7, eax
+    b"\x90\xeb\xfd"  # 0x7c1f: nop; jmp 0x7c1f
+)
+
 
 def prints(text: bytes) -> bytes:
     """Code that writes a text on COM1, with the letters in the instructions; alters AL, DX and flags."""

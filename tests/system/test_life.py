@@ -67,3 +67,19 @@ def test_a_reset_loop_does_not_fill_the_log(lab, machine_name):
     machine.expect(expected.LINES_LEFT_OUT.format(name="storm"))
     resets = re.findall(expected.GUEST_RESET.format(name="storm"), machine.console.text, re.MULTILINE)
     assert 16 <= len(resets) < 40
+
+
+def stops_with(lab, machine_name, code, reason):
+    machine = lab.start(machine_name, boot([table("bad", 0, "bad.bin")], bad=code))
+    machine.expect(expected.GUEST_STOPS.format(name="bad") + reason)
+    assert machine.wait_end() is End.POWER_OFF
+
+
+@pytest.mark.machines("qemu-amd", "bochs-intel")  # Bochs' AMD-V knows no intercept of shutdown, and ends itself
+def test_a_triple_fault_is_a_crash(lab, machine_name):
+    stops_with(lab, machine_name, payloads.TRIPLE_FAULTS, "triple fault: ")
+
+
+def test_an_endless_delivery_is_a_crash(lab, machine_name):
+    """A breakpoint on the first instruction of the #DB handler."""
+    stops_with(lab, machine_name, payloads.DEBUG_LOOP, "delivering exception 1 at 0x7c1f never ends")
