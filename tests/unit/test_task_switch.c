@@ -809,7 +809,7 @@ static void test_double_fault(void **state)
     put(TSS_B + T32_SS, 0, 2);
     deliver(SELECTOR_B, double_fault);
     assert_int_equal(vcpu->events.exception.type, EVENT_NONE);
-    assert_int_equal(guest->action, GUEST_RESET);
+    assert_int_equal(guest->action, GUEST_CRASH);
 }
 
 /* ---- Faults behind it: the new task's, with all its selectors in place ---- */
