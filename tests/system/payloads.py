@@ -89,19 +89,17 @@ def image_entry(elf: bytes) -> int:
     return elf_segments(elf)[1]
 
 
-def without_loader(directory: Path, image: Path = IMAGE) -> Path:
-    """The image as something that is no multiboot loader would start it: loaded, 32-bit, but EAX is not the magic.
-
-    A multiboot kernel is made that holds the image's segments as they are, and behind them an entry point
-    of its own, which clears EAX and EBX and jumps to the image's.
-    """
+def behind_code(directory: Path, code: bytes, image: Path = IMAGE) -> Path:
+    """The image behind a few 32-bit instructions: a multiboot kernel that holds the image's segments as they are, and
+    behind them an entry point of its own, which runs `code` and jumps to the image's. ECX is lost."""
     elf = image.read_bytes()
     segments, _ = elf_segments(elf)
     end = max(physical + memory for physical, _, memory in segments)
     stub_at = (end + 0xFFF) & ~0xFFF
-    header = struct.pack("<III", MULTIBOOT_MAGIC, 0, -MULTIBOOT_MAGIC & 0xFFFFFFFF)
-    code = b"\x31\xc0\x31\xdb\xb9" + struct.pack("<I", image_entry(elf)) + b"\xff\xe1"  # eax = ebx = 0; jmp *ecx
-    stub = header + b"\0" * 4 + code
+    flags = 3  # page-aligned modules, memory information
+    header = struct.pack("<III", MULTIBOOT_MAGIC, flags, -(MULTIBOOT_MAGIC + flags) & 0xFFFFFFFF)
+    jump = b"\xb9" + struct.pack("<I", image_entry(elf)) + b"\xff\xe1"  # mov ecx, ENTRY; jmp ecx
+    stub = header + b"\0" * 4 + code + jump
     segments = [(stub_at, stub, len(stub)), *segments]  # first in the file: its header is the one that is found
     offset = 4096
     table, body = b"", b""
@@ -110,6 +108,11 @@ def without_loader(directory: Path, image: Path = IMAGE) -> Path:
         body += content
     identity = b"\x7fELF\x01\x01\x01" + b"\0" * 9
     head = identity + struct.pack("<HHIIIIIHHHHHH", 2, 3, 1, stub_at + 16, 52, 0, 0, 52, 32, len(segments), 40, 0, 0)
-    path = directory / "without-loader.elf"
+    path = directory / "behind-code.elf"
     path.write_bytes((head + table).ljust(offset, b"\0") + body)
     return path
+
+
+def without_loader(directory: Path, image: Path = IMAGE) -> Path:
+    """The image as something that is no multiboot loader would start it: loaded, 32-bit, but EAX is not the magic."""
+    return behind_code(directory, b"\x31\xc0\x31\xdb", image)  # xor eax, eax; xor ebx, ebx

@@ -31,30 +31,9 @@ def assert_refused(text, pattern):
     assert not re.search(expected.ANY_GUEST_STARTED, text, re.MULTILINE)
 
 
-def behind(code: bytes, image, directory):
-    """The image with a few instructions in front, which must keep ESI: a multiboot kernel that holds its segments."""
-    elf = image.read_bytes()
-    segments, _ = payloads.elf_segments(elf)
-    at = (max(physical + memory for physical, _, memory in segments) + 0xFFF) & ~0xFFF
-    header = struct.pack("<III", payloads.MULTIBOOT_MAGIC, 3, -(payloads.MULTIBOOT_MAGIC + 3) & 0xFFFFFFFF)
-    # mov esi, eax; the code; mov eax, esi; mov ecx, ENTRY; jmp ecx
-    jump = b"\x89\xf0\xb9" + struct.pack("<I", payloads.image_entry(elf)) + b"\xff\xe1"
-    stub = header + b"\0" * 4 + b"\x89\xc6" + code + jump
-    segments.insert(0, (at, stub, len(stub)))  # first in the file: its header is the one that is found
-    table, body = b"", b""
-    for physical, content, memory in segments:
-        table += struct.pack("<8I", 1, 4096 + len(body), physical, physical, len(content), memory, 7, 1)
-        body += content
-    identity = b"\x7fELF\x01\x01\x01" + b"\0" * 9
-    head = identity + struct.pack("<HHIIIIIHHHHHH", 2, 3, 1, at + 16, 52, 0, 0, 52, 32, len(segments), 40, 0, 0)
-    path = directory / "behind.elf"
-    path.write_bytes((head + table).ljust(4096, b"\0") + body)
-    return path
-
-
 def write_feature_control(value: int) -> bytes:
-    """mov ecx, 0x3a; mov eax, VALUE; xor edx, edx; wrmsr"""
-    return b"\xb9\x3a\0\0\0\xb8" + struct.pack("<I", value) + b"\x31\xd2\x0f\x30"
+    """mov esi, eax; mov ecx, 0x3a; mov eax, VALUE; xor edx, edx; wrmsr; mov eax, esi"""
+    return b"\x89\xc6\xb9\x3a\0\0\0\xb8" + struct.pack("<I", value) + b"\x31\xd2\x0f\x30\x89\xf0"
 
 
 def test_firmware_that_left_vt_x_unlocked(lab, machine_name, hello_guest):
@@ -65,7 +44,7 @@ def test_firmware_that_left_vt_x_unlocked(lab, machine_name, hello_guest):
 
 @pytest.mark.parametrize("value, pattern", [(1, LOCKED_OFF), (3, SMX_ONLY)], ids=["off", "inside-smx-only"])
 def test_firmware_that_locked_vt_x(lab, machine_name, hello_guest, value, pattern):
-    image = behind(write_feature_control(value), lab.image, lab.directory)
+    image = payloads.behind_code(lab.directory, write_feature_control(value), lab.image)
     boot = Boot(modules=hello_guest, image=image)
     machine = lab.start(machine_name, boot, bios=UNLOCKED_BIOS, loader="multiboot1")
     machine.expect(STAYS_ON)
