@@ -111,8 +111,18 @@ TESTS         ?=
 TEST_JOBS     ?= 2
 pytest        = /usr/bin/python3 -B -m pytest -p no:cacheprovider
 
+# Images with a fault planted: each __wrap_NAME of a source there stands around the NAME of the image's own objects.
+planted_images := $(patsubst tests/planted/%.c,build/planted/%.elf,$(wildcard tests/planted/*.c))
+planted_names   = $(shell grep -o '__wrap_[a-z0-9_]*' tests/planted/$*.c | sed 's/__wrap_//' | sort -u)
+
+build/planted/%.elf: build/image/tests/planted/%.c.o $(IMAGE_OBJECTS) build/image/symbols-none.o linker.ld
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) $(addprefix -Wl$(comma)--wrap=,$(planted_names)) -o $@ $(filter %.o,$^)
+
+-include $(planted_images:build/planted/%.elf=build/image/tests/planted/%.c.d)
+
 .PHONY: test test-files test-system test-all
-test-files: $(IMAGE) $(GUEST_IMAGES) $(demo_files) | $(test_packages)
+test-files: $(IMAGE) $(GUEST_IMAGES) $(planted_images) $(demo_files) | $(test_packages)
 
 test-system: setup-test
 	@$(MAKE) -s --no-print-directory test-files

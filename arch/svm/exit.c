@@ -154,27 +154,6 @@ static __attribute__((noinline)) void return_event(struct vcpu *vcpu, uint64_t i
     vcpu->events.interrupted = event_word_decode((uint32_t)info, (uint32_t)(info >> 32));
 }
 
-static __attribute__((noinline)) void keep_state(struct vcpu *vcpu, struct svm_vcpu *svm)
-{
-    entry_state_read(vcpu, &svm->refused);
-    svm_entry_state(svm->vmcb, &svm->refused);
-}
-
-/* VMRUN may have put the host's state into the VMCB (the emulators do): what svm_run has kept counts more. */
-static __attribute__((noinline)) void entry_refused(struct vcpu *vcpu, struct svm_vcpu *svm, struct vmexit *exit)
-{
-    if (!svm->flush)
-        keep_state(vcpu, svm);
-    svm->flush = false;
-    svm->vmcb->event_injection = 0;
-    *exit = (struct vmexit){
-        .kind = EXIT_ENTRY_FAILURE,
-        .rip = svm->vmcb->rip,
-        .reason = svm->vmcb->exit_code,
-        .entry_failure = {"VMRUN ends with VMEXIT_INVALID", &svm->refused},
-    };
-}
-
 /* After an exit, or no entry: a virtual interrupt that was not taken waits as if its delivery had been interrupted. */
 static void end_virtual_delivery(struct vcpu *vcpu, struct svm_vcpu *svm)
 {
@@ -185,6 +164,32 @@ static void end_virtual_delivery(struct vcpu *vcpu, struct svm_vcpu *svm)
         vcpu->events.interrupted =
             (struct event){.type = EVENT_INTERRUPT, .vector = (uint8_t)(control >> INTERRUPT_VECTOR_SHIFT)};
     svm_update_virtual_interrupt(svm);
+}
+
+/*
+ * VMRUN may have put the host's state into the VMCB (the emulators do): what svm_run has kept counts more, for the
+ * rules and for the dump.
+ */
+static __attribute__((noinline)) void entry_refused(struct vcpu *vcpu, struct svm_vcpu *svm, struct vmexit *exit)
+{
+    struct vmcb *vmcb = svm->vmcb;
+    uint64_t code = vmcb->exit_code;
+
+    if (svm->flush)
+        *vmcb = *svm->kept;
+    svm->flush = false;
+    vmcb->exit_code = code;
+    entry_state_read(vcpu, &svm->refused);
+    svm_entry_state(vmcb, &svm->refused);
+    vmcb->event_injection = 0;
+    if (svm->delivering)
+        end_virtual_delivery(vcpu, svm);
+    *exit = (struct vmexit){
+        .kind = EXIT_ENTRY_FAILURE,
+        .rip = vmcb->rip,
+        .reason = code,
+        .entry_failure = {"VMRUN ends with VMEXIT_INVALID", &svm->refused},
+    };
 }
 
 void svm_run(struct vcpu *vcpu, struct vmexit *exit)
@@ -198,7 +203,7 @@ void svm_run(struct vcpu *vcpu, struct vmexit *exit)
     if (svm->flush) {
         vmcb->tlb_control = svm_has_flush_by_asid ? TLB_FLUSH_ASID : TLB_FLUSH_ALL;
         /* If ever VMRUN refuses, then after a change by hv: what the guest itself loads, the processor has judged. */
-        keep_state(vcpu, svm);
+        *svm->kept = *vmcb;
     }
     if (lapic_timer_due())
         vcpu_request(vcpu, REQUEST_TIMERS);
@@ -215,12 +220,12 @@ void svm_run(struct vcpu *vcpu, struct vmexit *exit)
             end_virtual_delivery(vcpu, svm);
         return;
     }
-    if (svm->delivering)
-        end_virtual_delivery(vcpu, svm);
     if ((uint32_t)vmcb->exit_code == SVM_EXIT_INVALID_LOW) {
         entry_refused(vcpu, svm, exit);
         return;
     }
+    if (svm->delivering)
+        end_virtual_delivery(vcpu, svm);
     svm->flush = false;
     vcpu->gpr[GPR_RAX] = vmcb->rax;
     uint8_t tpr_class = (uint8_t)(vmcb->interrupt_control & 0xf);

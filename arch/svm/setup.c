@@ -85,10 +85,11 @@ static void write_permission_maps(uint8_t *io_map, uint8_t *msr_map)
     }
 }
 
-/* In this order: our own state, VMCB, the host's part for VMSAVE, I/O map, MSR map. */
+/* In this order: our own state, VMCB, its copy, the host's part for VMSAVE, I/O map, MSR map. */
 enum vcpu_page {
     PAGE_STATE,
     PAGE_VMCB,
+    PAGE_KEPT,
     PAGE_HOST,
     PAGE_IO_MAP,
     PAGE_MSR_MAP = PAGE_IO_MAP + IOPM_PAGES,
@@ -104,6 +105,7 @@ int svm_vcpu_create(struct vcpu *vcpu, hpa_t address)
     struct vmcb *vmcb = (struct vmcb *)(void *)(pages + PAGE_VMCB * PAGE_SIZE);
 
     svm->vmcb = vmcb;
+    svm->kept = (struct vmcb *)(void *)(pages + PAGE_KEPT * PAGE_SIZE);
     svm->vmcb_address = address + PAGE_VMCB * PAGE_SIZE;
     svm->host_address = address + PAGE_HOST * PAGE_SIZE;
     vcpu->backend = svm;

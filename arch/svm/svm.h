@@ -233,6 +233,7 @@ struct svm_vcpu {
     bool step;          /* TF is ours, to stop behind that IRET */
     bool step_guest_tf; /* and what the guest's TF was */
     uint64_t iret_rip;
+    struct vmcb *kept;          /* the VMCB as it was entered with `flush`, which is after each change by hv */
     struct entry_state refused; /* vmexit.entry_failure.state */
 };
 
@@ -242,7 +243,7 @@ extern bool svm_has_flush_by_asid;
 extern bool svm_repeats_injection; /* QEMU's emulation; see svm_update_virtual_interrupt */
 
 /* setup.c */
-#define SVM_VCPU_PAGES (4u + IOPM_PAGES + MSRPM_PAGES) /* the host save area, then what svm_vcpu_create lays out */
+#define SVM_VCPU_PAGES (5u + IOPM_PAGES + MSRPM_PAGES) /* the host save area, then what svm_vcpu_create lays out */
 int svm_cpu_enable(hpa_t page);
 int svm_vcpu_create(struct vcpu *vcpu, hpa_t pages);
 void svm_read_permissions(struct vcpu *vcpu, struct virt_permissions *permissions);

@@ -20,6 +20,9 @@ GUEST_STARTS_AGAIN = LINE + r'guest "{name}": starts again in \d+ s'
 GUEST_STAYS_STOPPED = LINE + r'guest "{name}": .*stays stopped'
 LINES_LEFT_OUT = LINE + r'guest "{name}": (\d+) more lines about it are left out'
 
+# The processor refuses to enter a guest: one line for each rule that its state breaks.
+STATE_REFUSED = LINE + r'guest "{name}": the processor refuses its state: '
+
 # The last guest has stopped and the machine goes off; also after a refused start with on_error=poweroff.
 MACHINE_OFF = LINE + r"power"
 

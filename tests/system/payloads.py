@@ -16,6 +16,7 @@ MEMTEST = PACKAGES / "memtest86+/boot/memtest86+x64.bin"
 INVADERS = PACKAGES / "grub-invaders/boot/invaders.exec"
 HELLO = ROOT / "build/guests/hello.bin"
 BENCH = ROOT / "build/guests/bench.bin"
+PLANTED = ROOT / "build/planted"
 
 MULTIBOOT_MAGIC = 0x1BADB002
 

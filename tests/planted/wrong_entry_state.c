@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A fault of the hypervisor, made on purpose: a vCPU starts with bits that no processor enters a guest with. No guest
+ * can bring that about. The linker puts this around the real function (tests/targets.mk).
+ */
+#include "hv/vcpu.h"
+
+#define CR4_RESERVED BIT(31)
+#define DR7_RESERVED BIT(40)
+
+void __real_vcpu_reset(struct vcpu *vcpu, const struct vcpu_state *state);
+void __wrap_vcpu_reset(struct vcpu *vcpu, const struct vcpu_state *state);
+
+void __wrap_vcpu_reset(struct vcpu *vcpu, const struct vcpu_state *state)
+{
+    __real_vcpu_reset(vcpu, state);
+    vcpu_write(vcpu, VCPU_CR4, vcpu_read(vcpu, VCPU_CR4) | CR4_RESERVED);
+    vcpu_write(vcpu, VCPU_DR7, vcpu_read(vcpu, VCPU_DR7) | DR7_RESERVED);
+}
