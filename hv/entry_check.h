@@ -14,6 +14,19 @@ enum entry_vendor {
     ENTRY_AMD,   /* VMRUN */
 };
 
+/* Intel's words of control bits, and one of them: as it is, which bits must be 1, and which may be. */
+enum entry_control {
+    ENTRY_CONTROL_PIN,
+    ENTRY_CONTROL_PRIMARY,
+    ENTRY_CONTROL_SECONDARY,
+    ENTRY_CONTROL_EXIT,
+    ENTRY_CONTROL_ENTRY,
+    ENTRY_CONTROLS,
+};
+struct entry_control_word {
+    uint32_t value, ones, allowed;
+};
+
 /*
  * What an entry would load, and what decides whether it may. A backend fills it from its control block as it stands
  * after the refusal; what one vendor does not have stays 0, and only rules of its own vendor look at a field.
@@ -26,7 +39,8 @@ struct entry_state {
     bool long_mode;                                        /* Intel: the control "IA-32e mode guest"; AMD: EFER.LMA */
     bool loads_debug, loads_pat, loads_efer;               /* the entry takes DR7 and DEBUGCTL, PAT, EFER from here */
     bool unrestricted, virtual_nmis, tpr_shadow, has_vpid; /* Intel's controls */
-    bool vmrun_intercepted;                                /* AMD */
+    bool has_ept, nmi_exits, nmi_window, has_timer, saves_timer;
+    bool vmrun_intercepted; /* AMD */
 
     /* Bits that must be 1, and bits that may be. */
     uint64_t cr0_ones, cr0_allowed;
@@ -43,6 +57,7 @@ struct entry_state {
     uint64_t pdptes[4];
 
     /* Controls. */
+    struct entry_control_word controls[ENTRY_CONTROLS];
     uint32_t event, event_error_code, event_length; /* what the entry delivers: one form on both vendors */
     uint8_t event_types;                            /* a bit for each type of event that there is */
     uint32_t cr3_targets, tpr_threshold, virtual_tpr;

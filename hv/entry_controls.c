@@ -8,6 +8,7 @@
 
 #define SDM_STATE     "Checks on Guest Non-Register State"
 #define SDM_EXECUTION "VM-Execution Control Fields"
+#define SDM_EXIT      "VM-Exit Control Fields"
 #define SDM_ENTRY     "VM-Entry Control Fields"
 #define APM_STATE     "Canonicalization and Consistency Checks"
 #define APM_EVENT     "Event Injection"
@@ -126,6 +127,44 @@ ENTRY_CHECK(link_pointer)
 
 /* ---- Controls ---- */
 
+/* Intel SDM vol. 3, appendix A "VMX Capability Reporting Facility", says which bits must be 1 and which may be. */
+static uint64_t control_bits(const struct entry_control_word *word)
+{
+    return (word->ones & ~word->value) | (word->value & ~word->allowed);
+}
+
+#define CONTROL_CHECK(name, word)                                                                                      \
+    ENTRY_CHECK(name)                                                                                                  \
+    {                                                                                                                  \
+        return control_bits(&s->controls[word]);                                                                       \
+    }
+
+CONTROL_CHECK(pin_bits, ENTRY_CONTROL_PIN)
+CONTROL_CHECK(primary_bits, ENTRY_CONTROL_PRIMARY)
+CONTROL_CHECK(secondary_bits, ENTRY_CONTROL_SECONDARY)
+CONTROL_CHECK(exit_bits, ENTRY_CONTROL_EXIT)
+CONTROL_CHECK(entry_bits, ENTRY_CONTROL_ENTRY)
+
+ENTRY_CHECK(virtual_nmis)
+{
+    return broken_if(value != 0 && !s->nmi_exits);
+}
+
+ENTRY_CHECK(nmi_window)
+{
+    return broken_if(value != 0 && !s->virtual_nmis);
+}
+
+ENTRY_CHECK(unrestricted)
+{
+    return broken_if(value != 0 && !s->has_ept);
+}
+
+ENTRY_CHECK(saves_timer)
+{
+    return broken_if(value != 0 && !s->has_timer);
+}
+
 ENTRY_CHECK(intercepted)
 {
     return broken_if(value == 0);
@@ -163,6 +202,8 @@ ENTRY_CHECK(eptp)
 {
     uint64_t type = value & EPTP_TYPE, wrong = (value & EPTP_WALK) ^ EPTP_WALK_4;
 
+    if (!s->has_ept)
+        return KEPT;
     if (type != 0 && type != TYPE_WRITE_BACK)
         wrong |= EPTP_TYPE;
     return wrong | (value & EPTP_FEATURES) | beyond_memory(s, value);
@@ -247,6 +288,9 @@ ENTRY_CHECK(event_length)
 #define THRESHOLD FIELD("the TPR threshold", tpr_threshold)
 #define RFLAGS    FIELD("RFLAGS", rflags)
 
+#define CONTROLS(name, word) FIELD(name, controls[word].value)
+#define CAPABLE  "this processor wants it otherwise"
+
 static const struct entry_rule rows[] = {
     {{SDM_STATE, NULL}, 0, activity_known, "there are only 0 to 3", {ACTIVITY}},
     {{SDM_STATE, NULL}, 0, activity_level, "HLT needs privilege level 0",
@@ -263,6 +307,20 @@ static const struct entry_rule rows[] = {
     {{SDM_STATE, NULL}, 0, pending_step, "BS must say whether a single step waits", {PENDING, RFLAGS, BLOCKING}},
     {{SDM_STATE, NULL}, 0, link_pointer, "it must be all ones, or a page's address",
      {FIELD("the VMCS link pointer", link_pointer)}},
+
+    {{SDM_EXECUTION, NULL}, 0, pin_bits, CAPABLE, {CONTROLS("the pin-based controls", ENTRY_CONTROL_PIN)}},
+    {{SDM_EXECUTION, NULL}, 0, primary_bits, CAPABLE, {CONTROLS("the primary controls", ENTRY_CONTROL_PRIMARY)}},
+    {{SDM_EXECUTION, NULL}, 0, secondary_bits, CAPABLE, {CONTROLS("the secondary controls", ENTRY_CONTROL_SECONDARY)}},
+    {{SDM_EXIT, NULL}, 0, exit_bits, CAPABLE, {CONTROLS("the VM-exit controls", ENTRY_CONTROL_EXIT)}},
+    {{SDM_ENTRY, NULL}, 0, entry_bits, CAPABLE, {CONTROLS("the VM-entry controls", ENTRY_CONTROL_ENTRY)}},
+    {{SDM_EXECUTION, NULL}, 0, virtual_nmis, "virtual NMIs need NMI exiting",
+     {FIELD("\"virtual NMIs\"", virtual_nmis), FIELD("\"NMI exiting\"", nmi_exits)}},
+    {{SDM_EXECUTION, NULL}, 0, nmi_window, "NMI windows need virtual NMIs",
+     {FIELD("\"NMI-window exiting\"", nmi_window), FIELD("\"virtual NMIs\"", virtual_nmis)}},
+    {{SDM_EXECUTION, NULL}, 0, unrestricted, "an unrestricted guest needs EPT",
+     {FIELD("\"unrestricted guest\"", unrestricted), FIELD("\"enable EPT\"", has_ept)}},
+    {{SDM_EXIT, NULL}, 0, saves_timer, "a timer that is off cannot be saved",
+     {FIELD("\"save VMX-preemption timer value\"", saves_timer), FIELD("\"activate VMX-preemption timer\"", has_timer)}},
 
     {{NULL, APM_STATE}, 0, intercepted, "it must be intercepted", {FIELD("the VMRUN intercept", vmrun_intercepted)}},
     {{SDM_EXECUTION, APM_STATE}, 0, address_space, "0 is the host's", {FIELD("VPID or ASID", address_space)}},

@@ -31,14 +31,47 @@ static void read_registers(struct entry_state *state)
         state->pdptes[i] = vmcs_read(vmcs_pdpte(i));
 }
 
+/* hv's words of controls are ours. */
+_Static_assert(CONTROLS_PIN == (int)ENTRY_CONTROL_PIN && CONTROLS_PRIMARY == (int)ENTRY_CONTROL_PRIMARY &&
+                   CONTROLS_SECONDARY == (int)ENTRY_CONTROL_SECONDARY && CONTROLS_EXIT == (int)ENTRY_CONTROL_EXIT &&
+                   CONTROLS_ENTRY == (int)ENTRY_CONTROL_ENTRY,
+               "words of controls");
+
+static void read_control_words(struct entry_state *state)
+{
+    static const uint16_t fields[CONTROLS_WORDS] = {
+        [CONTROLS_PIN] = ENCODING_PIN_CONTROLS,
+        [CONTROLS_PRIMARY] = ENCODING_PRIMARY_CONTROLS,
+        [CONTROLS_SECONDARY] = ENCODING_SECONDARY_CONTROLS,
+        [CONTROLS_EXIT] = ENCODING_EXIT_CONTROLS,
+        [CONTROLS_ENTRY] = ENCODING_ENTRY_CONTROLS,
+    };
+
+    for (unsigned word = 0; word < CONTROLS_WORDS; word++) {
+        uint64_t capability = vmx_cpu.capabilities[word];
+        state->controls[word] = (struct entry_control_word){
+            .value = (uint32_t)vmcs_read((struct vmcs_field){fields[word]}),
+            .ones = (uint32_t)capability,
+            .allowed = (uint32_t)(capability >> 32),
+        };
+    }
+}
+
 static void read_controls(const struct vmx_vcpu *vmx, struct entry_state *state)
 {
-    uint64_t secondary = vmcs_read(VMCS_SECONDARY_CONTROLS);
+    read_control_words(state);
+    uint32_t pin = state->controls[CONTROLS_PIN].value, primary = state->controls[CONTROLS_PRIMARY].value;
+    uint32_t secondary = state->controls[CONTROLS_SECONDARY].value;
 
     state->unrestricted = (secondary & SECONDARY_UNRESTRICTED) != 0;
     state->has_vpid = (secondary & SECONDARY_VPID) != 0;
-    state->virtual_nmis = (vmcs_read(VMCS_PIN_CONTROLS) & PIN_VIRTUAL_NMIS) != 0;
-    state->tpr_shadow = (vmcs_read(VMCS_PRIMARY_CONTROLS) & PRIMARY_TPR_SHADOW) != 0;
+    state->has_ept = (secondary & SECONDARY_EPT) != 0;
+    state->nmi_exits = (pin & PIN_NMI) != 0;
+    state->virtual_nmis = (pin & PIN_VIRTUAL_NMIS) != 0;
+    state->has_timer = (pin & PIN_PREEMPTION_TIMER) != 0;
+    state->saves_timer = (state->controls[CONTROLS_EXIT].value & EXIT_SAVE_PREEMPTION_TIMER) != 0;
+    state->nmi_window = (primary & PRIMARY_NMI_WINDOW) != 0;
+    state->tpr_shadow = (primary & PRIMARY_TPR_SHADOW) != 0;
     state->cr3_targets = (uint32_t)vmcs_read(VMCS_CR3_TARGET_COUNT);
     state->io_bitmap = vmcs_read(VMCS_IO_BITMAP_A);
     state->io_bitmap_bytes = 2 * PAGE_SIZE; /* A, and B behind it */

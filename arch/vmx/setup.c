@@ -161,15 +161,13 @@ static int control_take(const struct control *control, uint64_t capability)
 
 static int controls_negotiate(bool has_true)
 {
-    uint64_t capability[CONTROLS_WORDS];
-
     for (unsigned word = 0; word < CONTROLS_WORDS; word++) {
-        capability[word] = controls_capability((enum control_word)word, has_true);
+        uint64_t capability = vmx_cpu.capabilities[word] = controls_capability((enum control_word)word, has_true);
         vmx_cpu.controls[word] =
-            (uint32_t)capability[word] | (intercept_bits(vmx_intercepts, word) & (uint32_t)(capability[word] >> 32));
+            (uint32_t)capability | (intercept_bits(vmx_intercepts, word) & (uint32_t)(capability >> 32));
     }
     for (size_t i = 0; i < ARRAY_SIZE(controls); i++) {
-        int error = control_take(&controls[i], capability[controls[i].word]);
+        int error = control_take(&controls[i], vmx_cpu.capabilities[controls[i].word]);
         if (error)
             return error;
     }

@@ -301,12 +301,13 @@ enum exit_reason {
 /* Of one CPU: what its processor offers, and which controls follow from that. */
 struct vmx_cpu {
     uint32_t controls[CONTROLS_WORDS];
-    uint64_t cr0_forced, cr4_forced; /* bits that stay set while a guest runs, whatever it writes */
-    uint64_t cr0_mask, cr4_mask;     /* bits whose change by the guest exits */
-    uint64_t ept_vpid;               /* IA32_VMX_EPT_VPID_CAP */
-    uint32_t revision;               /* first word of VMXON region and VMCS */
-    uint8_t preemption_shift;        /* the preemption timer counts once in 2^this ticks */
-    struct vmx_vcpu *current;        /* whose VMCS is current here */
+    uint64_t capabilities[CONTROLS_WORDS]; /* lower half: bits that must be set; upper half: that may be */
+    uint64_t cr0_forced, cr4_forced;       /* bits that stay set while a guest runs, whatever it writes */
+    uint64_t cr0_mask, cr4_mask;           /* bits whose change by the guest exits */
+    uint64_t ept_vpid;                     /* IA32_VMX_EPT_VPID_CAP */
+    uint32_t revision;                     /* first word of VMXON region and VMCS */
+    uint8_t preemption_shift;              /* the preemption timer counts once in 2^this ticks */
+    struct vmx_vcpu *current;              /* whose VMCS is current here */
 };
 extern struct vmx_cpu vmx_cpu;
 

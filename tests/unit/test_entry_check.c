@@ -43,6 +43,8 @@ static struct entry_state intel_long(void)
         .virtual_nmis = true,
         .tpr_shadow = true,
         .has_vpid = true,
+        .has_ept = true,
+        .nmi_exits = true,
         .cr0_ones = 0x80000021,
         .cr0_allowed = 0xffffffff,
         .cr4_ones = 0x2000,
@@ -331,6 +333,16 @@ static const struct wrong cases[] = {
     {intel_long, "EPTP is 0x1400e, wrong in bit 4", {SET(stage2_root, 0x1400e)}},
     {amd_long, "nCR3 is 0x10000015000, wrong in bit 40", {SET(stage2_root, 0x10000015000)}},
     {intel_long, "the CR3-target count is 0x5", {SET(cr3_targets, 5)}},
+    {intel_long, "the pin-based controls is 0x0, wrong in bit 0", {SET(controls[ENTRY_CONTROL_PIN].ones, 1)}},
+    {intel_long, "the primary controls is 0x6, wrong in bit 1",
+     {SET(controls[ENTRY_CONTROL_PRIMARY].value, 6), SET(controls[ENTRY_CONTROL_PRIMARY].allowed, 4)}},
+    {intel_long, "the secondary controls is 0x1, wrong in bit 0", {SET(controls[ENTRY_CONTROL_SECONDARY].value, 1)}},
+    {intel_long, "the VM-exit controls is 0x0, wrong in bit 9", {SET(controls[ENTRY_CONTROL_EXIT].ones, 0x200)}},
+    {intel_long, "the VM-entry controls is 0x400, wrong in bit 10", {SET(controls[ENTRY_CONTROL_ENTRY].value, 0x400)}},
+    {intel_long, "\"virtual NMIs\" is 0x1, \"NMI exiting\" is 0x0", {SET(nmi_exits, 0)}},
+    {intel_long, "\"NMI-window exiting\" is 0x1", {SET(nmi_window, 1), SET(virtual_nmis, 0)}},
+    {intel_long, "\"unrestricted guest\" is 0x1", {SET(has_ept, 0)}},
+    {intel_long, "\"save VMX-preemption timer value\" is 0x1", {SET(saves_timer, 1)}},
     {intel_long, "the TPR threshold is 0x10, wrong in bit 4", {SET(tpr_threshold, 0x10)}},
     {intel_long, "the TPR threshold is 0x3, the virtual TPR is 0x2f", {SET(tpr_threshold, 3), SET(virtual_tpr, 0x2f)}},
     /* The event. */
@@ -466,6 +478,7 @@ static void test_more_than_there_is_room_for(void **context)
     state.linear_bits = 48;
     state.long_mode = state.loads_debug = state.loads_pat = state.loads_efer = state.unrestricted = true;
     state.virtual_nmis = state.tpr_shadow = state.has_vpid = state.vmrun_intercepted = true;
+    state.has_ept = state.nmi_exits = state.nmi_window = state.has_timer = state.saves_timer = true;
     assert_true(entry_check(&state, breaches, 1) > 10);
     assert_null(breaches[1].rule);
     assert_true(entry_check(&state, NULL, 0) > 10);
