@@ -86,7 +86,7 @@ static struct apic_layout read_old_intel(answer_function *answer, uint32_t limit
 }
 
 /* Before leaf 0BH: threads came with the leaf that tells of them. Cores of one compute unit count as threads too, since
- * they share its caches and more. */
+ * they share its caches and more. The id that this leaf has as well is 0 on all CPUs of Bochs. */
 static struct apic_layout read_old_amd(answer_function *answer)
 {
     struct cpuid_result features = answer(LEAF_FEATURES, 0);
@@ -100,11 +100,8 @@ static struct apic_layout read_old_amd(answer_function *answer)
         uint32_t id_bits = sizes >> 12 & 0xf;
         layout.package_bits = id_bits != 0 ? id_bits : bits_for((sizes & 0xff) + 1);
     }
-    if (limit >= LEAF_AMD_TOPOLOGY && (answer(LEAF_EXTENDED_1, 0).ecx & EXTENDED_1_TOPOEXT) != 0) {
-        struct cpuid_result topology = answer(LEAF_AMD_TOPOLOGY, 0);
-        layout.id = topology.eax;
-        layout.thread_bits = bits_for((topology.ebx >> 8 & 0xff) + 1);
-    }
+    if (limit >= LEAF_AMD_TOPOLOGY && (answer(LEAF_EXTENDED_1, 0).ecx & EXTENDED_1_TOPOEXT) != 0)
+        layout.thread_bits = bits_for((answer(LEAF_AMD_TOPOLOGY, 0).ebx >> 8 & 0xff) + 1);
     return layout;
 }
 
