@@ -87,7 +87,7 @@ static int lapic_enable(void)
     if (x2apic && (base & APIC_BASE_EXTEND) == 0)
         msr_write(MSR_APIC_BASE, base | APIC_BASE_EXTEND);
     if (!x2apic && registers == NULL) {
-        registers = hostmap_map_device(base & APIC_BASE_ADDRESS, PAGE_SIZE);
+        registers = hostmap_map_device(lapic_base(), PAGE_SIZE);
         if (registers == NULL)
             return E_NOMEM;
     }
@@ -126,6 +126,11 @@ int lapic_init(void)
         lapic_write(LAPIC_LVT_TIMER, VECTOR_HOST_TIMER | (deadline_mode ? LVT_TSC_DEADLINE : 0));
     this_cpu.timer_deadline = UINT64_MAX;
     return 0;
+}
+
+hpa_t lapic_base(void)
+{
+    return msr_read(MSR_APIC_BASE) & APIC_BASE_ADDRESS;
 }
 
 uint32_t lapic_id(void)

@@ -11,6 +11,9 @@
  * none. */
 int lapic_init(void);
 
+/* Where its registers are in memory, unless it is in x2APIC mode. The same for all CPUs. */
+hpa_t lapic_base(void);
+
 uint32_t lapic_id(void);
 void lapic_eoi(void);
 

@@ -129,7 +129,7 @@ static void main_on_own_ground(void)
     if (virt_choose() != 0)
         give_up();
     cpuid_policy_init(VLAPIC_TIMER_HZ);
-    if (start_guests(&boot_info, &places) != 0)
+    if (start_guests(&boot_info, &acpi, &places) != 0)
         give_up();
     if (!run_guests())
         give_up();

@@ -10,6 +10,7 @@
 #include "arch/smp.h"
 #include "arch/virt.h"
 #include "boot/consoles.h"
+#include "boot/describe.h"
 #include "hv/audit.h"
 #include "hv/config.h"
 #include "hv/console.h"
@@ -23,8 +24,7 @@
 #include "hv/pages.h"
 #include "hv/pagetable.h"
 #include "hv/plan.h"
-
-#define REACH (GIB(1) << 16) /* RAM that the hypervisor's map has room for: 64 TiB */
+#include "hv/plan_describe.h"
 
 static struct config config;
 static struct plan plan;
@@ -40,29 +40,16 @@ static void report_line(struct diagnostics *self, const char *text)
     log_error("%s", text);
 }
 
-static void inventory_line(void *context, const char *text)
+static void info_line(void *context, const char *text)
 {
     (void)context;
     log_info("%s", text);
 }
 
-static const char *device_name(uint32_t index)
+static void debug_line(void *context, const char *text)
 {
-    return device_registry[index] != NULL ? device_registry[index]->name : NULL;
-}
-
-static void describe_machine(const struct boot_info *info, const struct boot_places *places)
-{
-    machine.boot = info;
-    machine.cpu_count = smp_cpu_count();
-    machine.ram_end = REACH;
-    machine.device_name = device_name;
-    machine.reserved_count = 0;
-    machine.reserved[machine.reserved_count++] = (struct plan_reserved){0, MIB(1), "the first MiB"};
-    machine.reserved[machine.reserved_count++] =
-        (struct plan_reserved){places->image_base, places->image_size, "the hypervisor's image"};
-    machine.reserved[machine.reserved_count++] =
-        (struct plan_reserved){places->pool_base, places->pool_size, "the page pool"};
+    (void)context;
+    log_debug("%s", text);
 }
 
 static int map_module(uint32_t cpu, const struct boot_module *module)
@@ -163,14 +150,18 @@ static int read_configuration(const struct boot_info *info)
 
     if (module == NULL) {
         log_error("no configuration: none of the %u boot modules has a name that ends in .toml", info->module_count);
-        plan_describe_machine(&machine, inventory_line, NULL);
+        plan_describe_machine(&machine, info_line, NULL);
         return E_NOENT;
     }
     diagnostics.report = report_line;
     if (config_parse(module->name, machine_pointer(module->base), module->size, &config, &diagnostics) != 0)
         return E_INVAL;
     open_consoles();
-    return plan_make(module->name, &config, &machine, &plan, &diagnostics);
+    if (plan_make(module->name, &config, &machine, &plan, &diagnostics) != 0)
+        return E_INVAL;
+    plan_describe(&plan, &machine, debug_line, NULL);
+    plan_remarks(&plan, &machine, info_line, NULL);
+    return 0;
 }
 
 /* "CPU 0", "CPUs 1, 2 and 3". */
@@ -235,9 +226,9 @@ static int prepare_guests(void)
     return 0;
 }
 
-int start_guests(const struct boot_info *info, const struct boot_places *places)
+int start_guests(const struct boot_info *info, const struct acpi_machine *acpi, const struct boot_places *places)
 {
-    describe_machine(info, places);
+    describe_machine(info, acpi, places, &machine);
     for (uint32_t i = 0; i < info->module_count; i++) {
         if (map_module(HOSTMAP_SETUP, &info->modules[i]) != 0)
             return E_NOMEM;

@@ -124,17 +124,31 @@ static void uart_set_up(struct uart *uart)
     uart->burst = fifo ? FIFO_SIZE : 1;
 }
 
-int uart_open(const char *name, struct console_driver *driver)
+static struct uart *uart_find(const char *name)
 {
     for (size_t i = 0; i < ARRAY_SIZE(uarts); i++) {
-        struct uart *uart = &uarts[i];
-        if (strcmp(name, uart->name) != 0)
-            continue;
-        if (!uart_present(uart))
-            return E_NOENT;
-        uart_set_up(uart);
-        *driver = (struct console_driver){uart->name, uart_write, uart_read, uart_idle, uart};
-        return 0;
+        if (strcmp(name, uarts[i].name) == 0)
+            return &uarts[i];
     }
-    return E_INVAL;
+    return NULL;
+}
+
+uint16_t uart_port(const char *name)
+{
+    const struct uart *uart = uart_find(name);
+
+    return uart != NULL ? uart->port : 0;
+}
+
+int uart_open(const char *name, struct console_driver *driver)
+{
+    struct uart *uart = uart_find(name);
+
+    if (uart == NULL)
+        return E_INVAL;
+    if (!uart_present(uart))
+        return E_NOENT;
+    uart_set_up(uart);
+    *driver = (struct console_driver){uart->name, uart_write, uart_read, uart_idle, uart};
+    return 0;
 }

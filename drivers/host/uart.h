@@ -7,6 +7,11 @@
 
 #include "hv/console.h"
 
+#define UART_PORTS 8u
+
+/* The first of the ports of "com1" to "com4"; 0 for another name. */
+uint16_t uart_port(const char *name);
+
 /*
  * Find and set up the UART called "com1" to "com4" and fill `driver` for console_add_driver. Returns 0, E_INVAL (no
  * such name) or E_NOENT (nothing answers at its address).
