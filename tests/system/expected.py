@@ -52,6 +52,14 @@ NO_LOADER = r"multiboot"
 # does not support yet may be said beside it.
 POSITION = r"test\.toml:\d+:\d+: (?!not yet)"
 
+# What the planner remarks without refusing it.
+CORE_SHARED = LINE + r'guests "{one}" and "{two}" share core \d+ \(CPU \d+ and CPU \d+\), as both allow$'
+MEMORY_FAR = LINE + r'guest "{name}": {size} of its memory are on node {far}, its CPUs on node {near}$'
+
+# With log=debug: the owner of a CPU, and where the host keeps a guest's memory from address 0 on.
+OWNER = LINE + r"CPU {cpu}, core {core}(, node {node})?: {owner}"
+MEMORY_AT = LINE + r'guest "{name}": memory 0x0 to 0x[0-9a-f]+ is host 0x([0-9a-f]+)\n'
+
 # Bad input: a piece of the one line that says what is wrong.
 UNKNOWN_KEY = r'test\.toml:4:1: unknown key "memmory" in \[guest\.one\]; did you mean "memory"\?'
 WRONG_TYPE = r"test\.toml:4:\d+: .*memory.*\b(string|size)\b"
@@ -59,6 +67,15 @@ CPU_TWICE = r'test\.toml:9:\d+: guest "two": CPU 0 already belongs to guest "one
 CPU_TWICE_IN_LIST = r"test\.toml:3:\d+: .*CPU 0 .*(twice|already)"
 CPU_LACKING = r"test\.toml:3:\d+: .*\bCPU 7\b"
 MEMORY_LACKING = r"test\.toml:4:\d+: .*\bmemory\b"
+SIBLINGS = (
+    r'test\.toml:7:9: guest "two": CPU 3 is a hardware thread of core 1, as is CPU 2 of guest "one" \(line 2\); '
+    r"take CPU 0, or write allow_shared_core = true in both guests"
+)
+CPU_SUM = r'test\.toml:7:9: guest "two": CPU 1 does not exist; this machine has CPU 0 only; the file asks for 2 in all, 1 '
+MEMORY_SUM = (
+    r'test\.toml:8:10: guest "two": memory 300 MiB is more than is left: all guests together ask for 600 MiB, and '
+    r"\d+ MiB are free: \d+ MiB too much"
+)
 MODULE_LACKING = r'test\.toml:6:\d+: .*"nowhere\.bin"'
 NAME_TWICE = r"test\.toml:8:\d+: .*\[?guest\.one\]?.* \(line 2\)"
 NO_GUESTS = r"test\.toml(:\d+:\d+)?: .*\bno guest"

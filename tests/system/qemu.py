@@ -90,8 +90,9 @@ class QemuAmd(Machine):
     vendor = "amd"
     accelerator = "tcg"
 
-    def __init__(self, boot, *, cpu=EPYC, machine="pc", loader="kernel", icount=False, linux=None, **common):
+    def __init__(self, boot, *, cpu=EPYC, machine="pc", loader="kernel", icount=False, linux=None, options=(), **common):
         """loader: "kernel" (QEMU's multiboot 1), "multiboot1" or "multiboot2" (GRUB from a CD).
+        options: more of QEMU's own, such as those that make nodes of memory.
         linux: (kernel, initrd, command line) runs that Linux with no hypervisor at all."""
         super().__init__(boot, **common)
         self.cpu = cpu
@@ -99,6 +100,7 @@ class QemuAmd(Machine):
         self.loader = loader
         self.icount = icount
         self.linux = linux
+        self.options = list(options)
         self.monitor = None
 
     def emulator_command(self):
@@ -109,7 +111,7 @@ class QemuAmd(Machine):
         command += ["-qmp", "unix:qmp,server=on,wait=off"]
         if self.icount:
             command += DETERMINISTIC
-        return command + self._boot_options()
+        return command + self.options + self._boot_options()
 
     def _boot_options(self):
         if self.linux:
