@@ -145,6 +145,7 @@ static bool deliver_interrupt(struct vcpu *vcpu)
         return false;
     const struct event event = {.type = EVENT_INTERRUPT, .vector = (uint8_t)vector};
     virt->inject(vcpu, &event);
+    vcpu->stats.interrupts++;
     return true;
 }
 
@@ -164,6 +165,7 @@ static __attribute__((noinline)) bool deliver_slowly(struct vcpu *vcpu)
         const struct event nmi = {.type = EVENT_NMI, .vector = VECTOR_NMI};
         virt->inject(vcpu, &nmi);
         vcpu->pending_nmis--;
+        vcpu->stats.interrupts++;
         injected = true;
     }
     if (!injected && interrupts_open(vcpu, &blocking) && vcpu->irq->pending(vcpu) != IRQ_NONE)

@@ -271,50 +271,73 @@ static enum verdict exit_unknown(struct vcpu *vcpu, struct vmexit *exit)
     return RESUME;
 }
 
-struct exit_entry {
-    const char *name;
-    enum verdict (*handle)(struct vcpu *vcpu, struct vmexit *exit);
+enum verdict (*const exit_handlers[EXIT_KIND_COUNT])(struct vcpu *vcpu, struct vmexit *exit) = {
+    [EXIT_NONE] = exit_none,
+    [EXIT_INTERRUPT_WINDOW] = exit_interrupt_window,
+    [EXIT_NMI_WINDOW] = exit_nmi_window,
+    [EXIT_EXCEPTION] = exit_exception,
+    [EXIT_CPUID] = exit_cpuid,
+    [EXIT_HLT] = exit_halt,
+    [EXIT_PIO] = exit_pio,
+    [EXIT_MSR_READ] = exit_msr_read,
+    [EXIT_MSR_WRITE] = exit_msr_write,
+    [EXIT_CR_READ] = creg_access,
+    [EXIT_CR_WRITE] = creg_access,
+    [EXIT_CLTS] = creg_clts,
+    [EXIT_LMSW] = creg_lmsw,
+    [EXIT_DR_ACCESS] = exit_unknown,
+    [EXIT_MEMORY] = exit_memory,
+    [EXIT_HYPERCALL] = exit_hypercall,
+    [EXIT_XSETBV] = exit_xsetbv,
+    [EXIT_INVD] = nothing_to_do,
+    [EXIT_WBINVD] = nothing_to_do,
+    [EXIT_RDPMC] = raise_protection,
+    [EXIT_RDTSC] = exit_unknown,
+    [EXIT_MONITOR] = raise_undefined,
+    [EXIT_MWAIT] = raise_undefined,
+    [EXIT_PAUSE] = nothing_to_do,
+    [EXIT_INVLPG] = exit_unknown,
+    [EXIT_VIRTUALIZATION] = raise_undefined,
+    [EXIT_TASK_SWITCH] = task_switch,
+    [EXIT_TRIPLE_FAULT] = exit_triple_fault,
+    [EXIT_ENTRY_FAILURE] = exit_entry_failure,
+    [EXIT_UNKNOWN] = exit_unknown,
 };
 
-static const struct exit_entry exits[EXIT_KIND_COUNT] = {
-    [EXIT_NONE] = {"host interrupt", exit_none},
-    [EXIT_INTERRUPT_WINDOW] = {"interrupt window", exit_interrupt_window},
-    [EXIT_NMI_WINDOW] = {"NMI window", exit_nmi_window},
-    [EXIT_EXCEPTION] = {"exception", exit_exception},
-    [EXIT_CPUID] = {"CPUID", exit_cpuid},
-    [EXIT_HLT] = {"HLT", exit_halt},
-    [EXIT_PIO] = {"port", exit_pio},
-    [EXIT_MSR_READ] = {"RDMSR", exit_msr_read},
-    [EXIT_MSR_WRITE] = {"WRMSR", exit_msr_write},
-    [EXIT_CR_READ] = {"MOV from CR", creg_access},
-    [EXIT_CR_WRITE] = {"MOV to CR", creg_access},
-    [EXIT_CLTS] = {"CLTS", creg_clts},
-    [EXIT_LMSW] = {"LMSW", creg_lmsw},
-    [EXIT_DR_ACCESS] = {"MOV DR", exit_unknown},
-    [EXIT_MEMORY] = {"device memory", exit_memory},
-    [EXIT_HYPERCALL] = {"hypercall", exit_hypercall},
-    [EXIT_XSETBV] = {"XSETBV", exit_xsetbv},
-    [EXIT_INVD] = {"INVD", nothing_to_do},
-    [EXIT_WBINVD] = {"WBINVD", nothing_to_do},
-    [EXIT_RDPMC] = {"RDPMC", raise_protection},
-    [EXIT_RDTSC] = {"RDTSC", exit_unknown},
-    [EXIT_MONITOR] = {"MONITOR", raise_undefined},
-    [EXIT_MWAIT] = {"MWAIT", raise_undefined},
-    [EXIT_PAUSE] = {"PAUSE", nothing_to_do},
-    [EXIT_INVLPG] = {"INVLPG", exit_unknown},
-    [EXIT_VIRTUALIZATION] = {"virtualization instruction", raise_undefined},
-    [EXIT_TASK_SWITCH] = {"task switch", task_switch},
-    [EXIT_TRIPLE_FAULT] = {"triple fault", exit_triple_fault},
-    [EXIT_ENTRY_FAILURE] = {"entry failure", exit_entry_failure},
-    [EXIT_UNKNOWN] = {"unknown", exit_unknown},
+static const char *const names[EXIT_KIND_COUNT] = {
+    [EXIT_NONE] = "host interrupt",
+    [EXIT_INTERRUPT_WINDOW] = "interrupt window",
+    [EXIT_NMI_WINDOW] = "NMI window",
+    [EXIT_EXCEPTION] = "exception",
+    [EXIT_CPUID] = "CPUID",
+    [EXIT_HLT] = "HLT",
+    [EXIT_PIO] = "port",
+    [EXIT_MSR_READ] = "RDMSR",
+    [EXIT_MSR_WRITE] = "WRMSR",
+    [EXIT_CR_READ] = "MOV from CR",
+    [EXIT_CR_WRITE] = "MOV to CR",
+    [EXIT_CLTS] = "CLTS",
+    [EXIT_LMSW] = "LMSW",
+    [EXIT_DR_ACCESS] = "MOV DR",
+    [EXIT_MEMORY] = "device memory",
+    [EXIT_HYPERCALL] = "hypercall",
+    [EXIT_XSETBV] = "XSETBV",
+    [EXIT_INVD] = "INVD",
+    [EXIT_WBINVD] = "WBINVD",
+    [EXIT_RDPMC] = "RDPMC",
+    [EXIT_RDTSC] = "RDTSC",
+    [EXIT_MONITOR] = "MONITOR",
+    [EXIT_MWAIT] = "MWAIT",
+    [EXIT_PAUSE] = "PAUSE",
+    [EXIT_INVLPG] = "INVLPG",
+    [EXIT_VIRTUALIZATION] = "virtualization instruction",
+    [EXIT_TASK_SWITCH] = "task switch",
+    [EXIT_TRIPLE_FAULT] = "triple fault",
+    [EXIT_ENTRY_FAILURE] = "entry failure",
+    [EXIT_UNKNOWN] = "unknown",
 };
-
-enum verdict exit_handle(struct vcpu *vcpu, struct vmexit *exit)
-{
-    return exits[exit->kind].handle(vcpu, exit);
-}
 
 const char *exit_name(enum exit_kind kind)
 {
-    return exits[kind].name;
+    return names[kind];
 }

@@ -18,8 +18,14 @@ enum verdict {
     BLOCK,        /* ... behind it, but not before an event comes */
 };
 
+/* By kind of exit. */
+extern enum verdict (*const exit_handlers[EXIT_KIND_COUNT])(struct vcpu *vcpu, struct vmexit *exit);
+
 /* Serve one exit. */
-enum verdict exit_handle(struct vcpu *vcpu, struct vmexit *exit);
+static inline enum verdict exit_handle(struct vcpu *vcpu, struct vmexit *exit)
+{
+    return exit_handlers[exit->kind](vcpu, exit);
+}
 
 /* The name of a kind of exit, for traces and statistics. */
 const char *exit_name(enum exit_kind kind);

@@ -316,6 +316,7 @@ static void start_vcpu(struct vcpu *vcpu)
         vcpu_state_reset(&state);
     vcpu_reset(vcpu, &state);
     vcpu_write(vcpu, VCPU_TSC_OFFSET, vcpu->guest->tsc_offset);
+    stats_reset(&vcpu->stats, machine_ticks());
 }
 
 void guest_main(void *argument)

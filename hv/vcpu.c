@@ -85,7 +85,9 @@ static void vcpu_wait(struct vcpu *vcpu)
         vcpu->run_state = VCPU_RUNNING;
         return;
     }
+    uint64_t from = machine_ticks();
     machine_wait(&vcpu->requests);
+    stats_slept(&vcpu->stats, from, machine_ticks());
     vcpu_request(vcpu, REQUEST_TIMERS);
 }
 
@@ -105,8 +107,10 @@ void vcpu_run(struct vcpu *vcpu)
     /* What was asked before a stop went with it. */
     vcpu_request(vcpu, vcpu->number == 0 ? REQUEST_TIMERS | REQUEST_CONSOLE : REQUEST_TIMERS);
     for (;;) {
-        if (__atomic_load_n(&vcpu->requests, __ATOMIC_ACQUIRE) != 0 && !vcpu_serve_requests(vcpu))
+        if (__atomic_load_n(&vcpu->requests, __ATOMIC_ACQUIRE) != 0 && !vcpu_serve_requests(vcpu)) {
+            stats_close(&vcpu->stats, (uint32_t)machine_ticks());
             return;
+        }
         if (vcpu->run_state != VCPU_RUNNING) {
             vcpu_wait(vcpu);
             continue;
@@ -115,7 +119,7 @@ void vcpu_run(struct vcpu *vcpu)
             event_deliver(vcpu);
         struct vmexit *exit = &vcpu->trace[vcpu->trace_next++ % EXIT_TRACE_SIZE];
         virt->run(vcpu, exit);
-        vcpu->exits[exit->kind]++;
+        vcpu->stats.last = &vcpu->stats.kinds[exit->kind];
         switch (exit_handle(vcpu, exit)) {
         case RESUME: break;
         case RESUME_AFTER: vcpu_advance(vcpu, exit); break;

@@ -10,6 +10,7 @@
 #include "hv/exception_loop.h"
 #include "hv/irq.h"
 #include "hv/paravirt_clock.h"
+#include "hv/stats.h"
 #include "hv/timer.h"
 #include "hv/types.h"
 #include "hv/virt.h"
@@ -69,7 +70,7 @@ struct vcpu {
     struct paravirt_clock paravirt_clock;
     struct timer *timers[VCPU_TIMERS_MAX];
     uint32_t timer_count;
-    uint64_t exits[EXIT_KIND_COUNT];
+    struct vcpu_stats stats;
     struct vmexit trace[EXIT_TRACE_SIZE];
     uint32_t trace_next;
 };

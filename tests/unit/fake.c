@@ -174,6 +174,7 @@ static void fake_run(struct vcpu *vcpu, struct vmexit *exit)
 
     memset(exit, 0, sizeof(*exit));
     exit->kind = EXIT_NONE;
+    stats_enter(&vcpu->stats, (uint32_t)machine_ticks());
     if (__atomic_load_n(&vcpu->requests, __ATOMIC_ACQUIRE) != 0) {
         /* Not entered: what was to be delivered is hv's again. */
         if (backend->injected.type != EVENT_NONE)
@@ -322,6 +323,7 @@ struct guest *fake_guest(uint64_t memory_bytes, uint32_t vcpu_count)
         vcpu->cpu = i;
         vcpu->guest = guest;
         vcpu->guest_xcr0 = 1;
+        stats_reset(&vcpu->stats, 0);
         virt->vcpu_create(vcpu, 0);
         struct fake_backend *backend = fake_backend(vcpu);
         backend->registers[VCPU_CR0] = 0x11;   /* PE ET */

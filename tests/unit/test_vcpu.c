@@ -61,7 +61,7 @@ bool console_poll(void)
 }
 
 /* As hv/exit.c has it: a host interrupt means a look at the clock. */
-enum verdict exit_handle(struct vcpu *who, struct vmexit *exit)
+static enum verdict handle(struct vcpu *who, struct vmexit *exit)
 {
     seen.exits++;
     if (exit->kind != EXIT_NONE)
@@ -69,6 +69,10 @@ enum verdict exit_handle(struct vcpu *who, struct vmexit *exit)
     vcpu_request(who, REQUEST_TIMERS);
     return RESUME;
 }
+
+enum verdict (*const exit_handlers[EXIT_KIND_COUNT])(struct vcpu *vcpu, struct vmexit *exit) = {
+    [0 ... EXIT_KIND_COUNT - 1] = handle,
+};
 
 static int apic_pending(struct vcpu *who)
 {
@@ -390,7 +394,7 @@ static void verdicts(void **state)
     vcpu_run(vcpu);
     assert_int_equal(backend->runs, 3);
     assert_int_equal(backend->registers[VCPU_RIP], 0x1006);
-    assert_int_equal(vcpu->exits[EXIT_PIO], 3);
+    assert_int_equal(stats_count(&vcpu->stats, EXIT_PIO), 3);
     seen.step = 0, seen.verdict = RESUME;
     vcpu_run(vcpu);
     assert_int_equal(backend->registers[VCPU_RIP], 0x1006);

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a vCPU's exits cost, always counted: for each kind a histogram of the ticks from leaving the guest to entering
+ * it again. The backend notes the two moments, next to the hardware's own entry and exit; everything on the way of an
+ * exit is inline and short.
+ */
+#ifndef HV_STATS_H
+#define HV_STATS_H
+
+#include "hv/types.h"
+#include "hv/virt.h"
+
+struct vcpu;
+
+/* Bucket b counts latencies from 2^b to 2^(b+1) - 1 ticks; one of less than 2 ticks counts as one of 3. */
+#define STATS_BUCKET_FIRST 1u
+#define STATS_BUCKETS      32u
+
+/* Of one kind of exit. The size is a power of two, so that the way of an exit has no multiplication. */
+union exit_stats {
+    uint64_t longest; /* ticks; in place of bucket 0 */
+    uint64_t buckets[STATS_BUCKETS];
+};
+_Static_assert(sizeof(union exit_stats) == 256, "a power of two");
+
+struct vcpu_stats {
+    uint32_t left_ticks;       /* low half of the tick at which the last exit came, or its sleep in HLT ended */
+    union exit_stats *last;    /* its kind's */
+    uint64_t hypervisor_ticks; /* spent on exits; sleep not counted */
+    uint64_t halted_ticks;     /* slept: in HLT, or waiting for a start-up IPI */
+    uint64_t started_ticks;    /* when the vCPU's present life began */
+    uint64_t interrupts;       /* given to the guest; NMIs too */
+    union exit_stats kinds[EXIT_KIND_COUNT];
+};
+
+/* The guest exits, just now. */
+static inline void stats_leave(struct vcpu_stats *stats, uint32_t now)
+{
+    stats->left_ticks = now;
+}
+
+/* The guest is about to be entered: the exit before it is done. */
+static inline void stats_enter(struct vcpu_stats *stats, uint32_t now)
+{
+    union exit_stats *last = stats->last;
+    uint64_t ticks = (now - stats->left_ticks) | 3;
+
+    stats->hypervisor_ticks += ticks;
+    if (ticks > last->longest)
+        last->longest = ticks;
+    last->buckets[63 - (unsigned)__builtin_clzll(ticks)]++;
+}
+
+/* The last exit ends without an entry: the vCPU leaves its run loop. */
+void stats_close(struct vcpu_stats *stats, uint32_t now);
+
+/* A new life begins, at this tick. */
+void stats_reset(struct vcpu_stats *stats, uint64_t now);
+
+/* The vCPU has slept in between these ticks. */
+void stats_slept(struct vcpu_stats *stats, uint64_t from, uint64_t to);
+
+/* How many exits of a kind there were, and of all kinds. */
+uint64_t stats_count(const struct vcpu_stats *stats, enum exit_kind kind);
+uint64_t stats_count_all(const struct vcpu_stats *stats);
+
+/*
+ * The latency below which `permille` (0 to 1000) of the exits of a kind stayed, in ticks: exact to its bucket, between
+ * whose ends it is interpolated, and never above the longest. 0: there were none.
+ */
+uint64_t stats_quantile(const struct vcpu_stats *stats, enum exit_kind kind, uint32_t permille);
+
+#endif
