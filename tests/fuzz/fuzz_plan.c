@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Any bytes as a machine and as the wishes of up to eight guests. Each piece of the input is a kind (a byte) and three
- * numbers (a byte, 2 and 2), from which sizes of all magnitudes are made. No sanitizer may complain; a refusal has
- * words; and in an accepted plan every byte of every guest is RAM, belongs to nobody else, and every CPU has one owner.
+ * Any bytes as a machine, with cores and nodes, and as the wishes of up to eight guests. Each piece of the input is a
+ * kind (a byte) and three numbers (a byte, 2 and 2), from which sizes of all magnitudes are made. No sanitizer may
+ * complain; a refusal has words; in an accepted plan every byte of every guest is RAM, belongs to nobody else, every
+ * CPU has one owner and every core one, unless all allow more; and nodes never decide whether a plan is accepted.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 
 #include "hv/inventory.h"
 #include "hv/plan.h"
+#include "hv/plan_describe.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -25,8 +27,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct boot_info boot;
 static struct plan_machine machine;
+static struct plan_cpu cpus[CPUS_MAX];
+static struct plan_memory_node nodes[64];
 static struct config config;
-static struct plan plan;
+static struct plan plan, again;
 static struct diagnostics diagnostics;
 static unsigned lines;
 
@@ -73,8 +77,26 @@ static void add_guest(const uint8_t *step)
     guest->keys[CONFIG_MEMORY_BASE].given = guest->memory_base >= MIB(1);
     strcpy(guest->kernel, (step[0] & 8) != 0 ? "kernel" : "k1");
     strcpy(guest->initrd, (step[4] & 7) == 7 ? "k2" : "");
+    guest->allow_shared_core = (step[2] & 1) != 0;
     guest->device_count = (step[5] & 7) == 7;
     strcpy(guest->devices[0].name, (step[5] & 8) != 0 ? "uart" : "vuart");
+}
+
+/* What a machine has besides: the end of RAM, a node's memory, or where some CPUs lie. */
+static void take_place(const uint8_t *step, uint64_t base, uint64_t bytes)
+{
+    switch (step[0] >> 3 & 3) {
+    case 0: machine.ram_end = base; break;
+    case 1:
+        if (machine.memory_node_count < ARRAY_SIZE(nodes))
+            nodes[machine.memory_node_count++] = (struct plan_memory_node){base, bytes, step[0] >> 5};
+        break;
+    default:
+        machine.cpus = cpus;
+        for (uint32_t i = step[1] % CPUS_MAX, end = i + step[2] % 8u; i < end && i < CPUS_MAX; i++)
+            cpus[i] = (struct plan_cpu){step[3] % 8u, step[4] % 4u, step[5] < 8 ? step[5] : PLAN_NODE_UNKNOWN};
+        break;
+    }
 }
 
 static void take_step(const uint8_t *step)
@@ -99,7 +121,7 @@ static void take_step(const uint8_t *step)
         if (machine.reserved_count < PLAN_RESERVED_MAX)
             machine.reserved[machine.reserved_count++] = (struct plan_reserved){base, bytes, "something"};
         break;
-    case 6: machine.ram_end = base; break;
+    case 6: take_place(step, base, bytes); break;
     default: add_guest(step); break;
     }
 }
@@ -174,11 +196,46 @@ static void check_guest(uint32_t index)
         REQUIRE(guest->cpus[i] < machine.cpu_count && plan.cpu_owner[guest->cpus[i]] == index);
 }
 
+static void check_cores(void)
+{
+    bool has_quiet_core = false;
+
+    for (uint32_t cpu = 0; cpu < machine.cpu_count; cpu++) {
+        bool is_quiet = true;
+        for (uint32_t other = 0; other < machine.cpu_count; other++) {
+            uint32_t a = plan.cpu_owner[cpu], b = plan.cpu_owner[other];
+            if (!plan_share_core(&machine, cpu, other))
+                continue;
+            is_quiet = is_quiet && b == PLAN_NOBODY;
+            if (a != b && a != PLAN_NOBODY && b != PLAN_NOBODY)
+                REQUIRE(config.guests[a].allow_shared_core && config.guests[b].allow_shared_core);
+        }
+        has_quiet_core = has_quiet_core || is_quiet;
+    }
+    for (uint32_t cpu = 0; cpu < machine.cpu_count && has_quiet_core; cpu++)
+        REQUIRE(!plan_share_core(&machine, cpu, plan.monitor_cpu) || plan.cpu_owner[cpu] == PLAN_NOBODY);
+}
+
+/* The same once more gives the same; without nodes it is accepted or refused alike. */
+static void check_again(int error)
+{
+    unsigned lines_before = lines;
+
+    REQUIRE(plan_make("f.toml", &config, &machine, &again, &diagnostics) == error);
+    REQUIRE(error != 0 || memcmp(&plan, &again, sizeof(plan)) == 0);
+    REQUIRE(lines == 2 * lines_before);
+    machine.memory_node_count = 0;
+    REQUIRE(plan_make("f.toml", &config, &machine, &again, &diagnostics) == error);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     memset(&boot, 0, sizeof(boot));
     memset(&machine, 0, sizeof(machine));
     memset(&diagnostics, 0, sizeof(diagnostics));
+    for (uint32_t i = 0; i < CPUS_MAX; i++)
+        cpus[i] = (struct plan_cpu){CPUS_MAX + i, 0, PLAN_NODE_UNKNOWN};
+    machine.memory_nodes = nodes;
     config.guest_count = 0;
     lines = 0;
     diagnostics.report = report;
@@ -197,5 +254,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (uint32_t i = 0; i < plan.guest_count && error == 0; i++)
         check_guest(i);
     plan_describe_machine(&machine, line, NULL);
+    if (error == 0) {
+        check_cores();
+        plan_describe(&plan, &machine, line, NULL);
+        plan_remarks(&plan, &machine, line, NULL);
+    }
+    check_again(error);
     return 0;
 }
