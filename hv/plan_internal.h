@@ -25,7 +25,7 @@ void plan_memory(const struct planner *planner);
 /* Is the node of that memory range named by no range before it? So each node can be visited once. */
 bool plan_node_is_new(const struct plan_machine *machine, uint32_t range);
 
-/* What of `free` is memory of one node, in whole pages. */
+/* What of `free` is memory of one node; its ranges may end within a page. */
 void plan_node_free(const struct plan_machine *machine, const struct extents *free, uint32_t node,
                     struct extents *near);
 

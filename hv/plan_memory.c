@@ -281,17 +281,13 @@ static uint64_t piece_alignment(const struct want *want, uint64_t alignment_max)
     return min_u64(alignment_max, want->size >= GIB(1) ? GIB(1) : MIB(2));
 }
 
-/* How many of a guest's CPUs are on the node of its `cpu`-th? 0: it is unknown, or an earlier one is there too. */
+/* How many of a guest's CPUs are on the node of its `cpu`-th; 0 when that is unknown. */
 static uint32_t node_weight(const struct plan_machine *machine, const struct plan_guest *guest, uint32_t cpu)
 {
     uint32_t node = plan_cpu_node(machine, guest->cpus[cpu]), weight = 0;
 
-    for (uint32_t i = 0; i < guest->cpu_count && node != PLAN_NODE_UNKNOWN; i++) {
-        bool same = plan_cpu_node(machine, guest->cpus[i]) == node;
-        if (same && i < cpu)
-            return 0;
-        weight += same;
-    }
+    for (uint32_t i = 0; i < guest->cpu_count && node != PLAN_NODE_UNKNOWN; i++)
+        weight += plan_cpu_node(machine, guest->cpus[i]) == node;
     return weight;
 }
 

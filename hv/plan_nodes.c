@@ -45,5 +45,4 @@ void plan_node_free(const struct plan_machine *machine, const struct extents *fr
                 (void)extents_remove(near, at, end); /* with too many pieces, the rest of one is passed over */
         }
     }
-    extents_align(near, PAGE_SIZE);
 }
