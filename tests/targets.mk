@@ -117,7 +117,7 @@ planted_names   = $(shell grep -o '__wrap_[a-z0-9_]*' tests/planted/$*.c | sed '
 
 build/planted/%.elf: build/image/tests/planted/%.c.o $(IMAGE_OBJECTS) build/image/symbols-none.o linker.ld
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(LDFLAGS) $(addprefix -Wl$(comma)--wrap=,$(planted_names)) -o $@ $(filter %.o,$^)
+	$(Q)$(CC) $(LDFLAGS) -Wl,-T,linker.ld $(addprefix -Wl$(comma)--wrap=,$(planted_names)) -o $@ $(filter %.o,$^)
 
 -include $(planted_images:build/planted/%.elf=build/image/tests/planted/%.c.d)
 
