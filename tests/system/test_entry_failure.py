@@ -5,6 +5,7 @@ import re
 
 import expected
 import payloads
+from conftest import flat_configuration
 from machine import Boot, End
 
 # (start of the line behind the guest's name, the manuals' titles)
@@ -14,17 +15,21 @@ BREACHES = [
 ]
 
 
-def test_refused_state_is_explained(lab, machine_name, hello_guest):
+def test_refused_state_is_explained(lab, machine_name):
     image = payloads.PLANTED / "wrong_entry_state.elf"
-    machine = lab.start(machine_name, Boot(modules=hello_guest, image=image))
+    configuration = flat_configuration("broken", 0) + flat_configuration("whole", 1)
+    boot = Boot(modules={"test.toml": configuration, "hello.bin": payloads.HELLO}, image=image)
+    machine = lab.start(machine_name, boot, cpus=2)
     text = machine.read_all(20)
     assert machine.end is End.POWER_OFF
-    lines = re.findall(expected.STATE_REFUSED.format(name="hello") + "(.*)", text, re.MULTILINE)
+    lines = re.findall(expected.STATE_REFUSED.format(name="broken") + "(.*)", text, re.MULTILINE)
     assert len(lines) == len(BREACHES), lines
     for said, (start, title) in zip(lines, BREACHES, strict=True):
         assert re.match(start, said), said
         assert re.search(rf'\((SDM vol\. 3|APM vol\. 2), ".*({title}).*"\)$', said), said
-    assert re.search(expected.GUEST_STOPS.format(name="hello"), text, re.MULTILINE)
+    assert re.search(expected.GUEST_STOPS.format(name="broken"), text, re.MULTILINE)
     assert re.search(r"^bulkhead: +rip 0000000000007c00  rflags 00000002  cr0 00000010 ", text, re.MULTILINE)
     assert not expected.PANIC.search(text)
-    assert "\nhello" not in text, "it must not have run"
+    # The other guest ran to its end, and this one not one instruction.
+    assert re.search(expected.GUEST_OFF.format(name="whole"), text, re.MULTILINE)
+    assert not re.search(expected.GUEST_OFF.format(name="broken"), text, re.MULTILINE)
