@@ -16,8 +16,6 @@
 #include "hv/task_switch.h"
 #include "hv/vcpu.h"
 
-#define RFLAGS_IF BIT(9)
-
 /* Linux, Documentation/virt/kvm/x86/hypercalls.rst */
 #define KVM_ENOSYS INT64_C(-1000)
 
@@ -78,25 +76,10 @@ static enum verdict exit_cpuid(struct vcpu *vcpu, struct vmexit *exit)
     return RESUME_AFTER;
 }
 
-/* No vCPU runs, or will take an interrupt: only a reset helps. Said once, when the last one goes to sleep. */
-static bool all_halted_for_good(const struct guest *guest)
-{
-    for (uint32_t i = 0; i < guest->vcpu_count; i++) {
-        if (!guest->vcpus[i]->halted_for_good && guest->vcpus[i]->run_state != VCPU_WAIT_FOR_STARTUP)
-            return false;
-    }
-    return true;
-}
-
 static enum verdict exit_halt(struct vcpu *vcpu, struct vmexit *exit)
 {
+    (void)vcpu;
     (void)exit;
-    if ((vcpu_read(vcpu, VCPU_RFLAGS) & RFLAGS_IF) == 0 && !vcpu->halted_for_good) {
-        vcpu->halted_for_good = true;
-        if (all_halted_for_good(vcpu->guest))
-            log_info("guest \"%s\": has halted with interrupts off; nothing but a reset can wake it",
-                     vcpu->guest->name);
-    }
     return BLOCK;
 }
 

@@ -20,6 +20,7 @@
 #include "hv/pages.h"
 #include "hv/pagetable.h"
 #include "hv/string.h"
+#include "hv/watchdog.h"
 
 #define CLEAR_STEP MIB(4)
 
@@ -141,6 +142,8 @@ struct guest *guest_create(const struct guest_config *config, const struct guest
     if (error == 0)
         error = build_vcpus(guest, cpus);
     if (error == 0)
+        error = watchdog_init(guest);
+    if (error == 0)
         error = build_devices(guest);
     if (error != 0) {
         log_error("guest \"%s\" cannot be built: %s (%d)", guest->name,
@@ -256,6 +259,7 @@ static enum guest_state guest_turn(struct guest *guest)
     guest->crashed = NULL;
     guest->starts++;
     guest->started_ticks = machine_ticks();
+    watchdog_start(guest);
     return GUEST_RUNNING;
 }
 
@@ -267,13 +271,8 @@ static enum guest_state guest_turn(struct guest *guest)
 static void release(struct guest *guest, enum guest_state state)
 {
     guest->parked = 0;
-    for (uint32_t i = 0; i < guest->vcpu_count; i++) {
-        struct vcpu *vcpu = guest->vcpus[i];
-        /* The first one to run looks whether the others sleep. */
-        vcpu->halted_for_good = false;
-        vcpu->run_state = vcpu->number == 0 ? VCPU_RUNNING : VCPU_WAIT_FOR_STARTUP;
-        __atomic_store_n(&vcpu->requests, 0, __ATOMIC_RELEASE);
-    }
+    for (uint32_t i = 0; i < guest->vcpu_count; i++)
+        __atomic_store_n(&guest->vcpus[i]->requests, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&guest->state, state, __ATOMIC_RELEASE);
     if (state == GUEST_RUNNING)
         __atomic_store_n(&guest->action, GUEST_GO_ON, __ATOMIC_RELEASE);
@@ -310,10 +309,13 @@ static void start_vcpu(struct vcpu *vcpu)
     struct vcpu_state state;
 
     vcpu->trace_next = 0; /* the exits of an earlier life explain nothing */
-    if (vcpu->number == 0)
+    if (vcpu->number == 0) {
         state = vcpu->guest->start;
-    else
+        vcpu->run_state = VCPU_RUNNING;
+    } else {
         vcpu_state_reset(&state);
+        vcpu->run_state = VCPU_WAIT_FOR_STARTUP;
+    }
     vcpu_reset(vcpu, &state);
     vcpu_write(vcpu, VCPU_TSC_OFFSET, vcpu->guest->tsc_offset);
     stats_reset(&vcpu->stats, machine_ticks());

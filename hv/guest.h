@@ -11,6 +11,7 @@
 #include "hv/irq.h"
 #include "hv/lock.h"
 #include "hv/log.h"
+#include "hv/timer.h"
 #include "hv/types.h"
 #include "hv/vcpu.h"
 
@@ -81,6 +82,10 @@ struct guest {
     uint32_t unknown_msrs[16]; /* those whose line has been written */
     uint32_t unknown_msr_count;
     struct log_limit log_limit; /* of guest_log */
+    uint64_t watchdog_ticks;    /* 0: none */
+    uint64_t heartbeat_ticks;   /* when the guest last said that it is well; atomic */
+    struct timer watchdog;
+    uint32_t sleep_told; /* that all its vCPUs sleep for good has been said; atomic */
 };
 
 /* Serialise device access; free of cost for a guest with one vCPU. */

@@ -11,6 +11,9 @@
 #include "hv/monitor.h"
 #include "hv/msr.h"
 #include "hv/string.h"
+#include "hv/watchdog.h"
+
+#define RFLAGS_IF BIT(9)
 
 void vcpu_request(struct vcpu *vcpu, uint32_t requests)
 {
@@ -78,15 +81,28 @@ static bool vcpu_serve_requests(struct vcpu *vcpu)
     return true;
 }
 
+/* No interrupt can wake it: an NMI, an INIT or a start-up IPI has to come. */
+static bool is_deaf(struct vcpu *vcpu)
+{
+    return vcpu->run_state == VCPU_WAIT_FOR_STARTUP || (vcpu_read(vcpu, VCPU_RFLAGS) & RFLAGS_IF) == 0;
+}
+
 /* Sleep until something may have changed; the top of the loop looks what. */
 static void vcpu_wait(struct vcpu *vcpu)
 {
+    bool deaf;
+
     if (vcpu->run_state == VCPU_HALTED && event_would_wake(vcpu)) {
         vcpu->run_state = VCPU_RUNNING;
         return;
     }
     uint64_t from = machine_ticks();
+    deaf = is_deaf(vcpu);
+    if (deaf)
+        watchdog_asleep(vcpu);
     machine_wait(&vcpu->requests);
+    if (deaf)
+        watchdog_awake(vcpu);
     stats_slept(&vcpu->stats, from, machine_ticks());
     vcpu_request(vcpu, REQUEST_TIMERS);
 }

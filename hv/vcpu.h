@@ -64,8 +64,8 @@ struct vcpu {
     uint64_t guest_xcr0;
     struct exception_loop exception_loop;
     uint32_t length_tries; /* exits in a row whose instruction was not found; see vcpu_advance */
-    bool halted_for_good;  /* the line about CLI; HLT has been written */
     bool holds_devices;    /* between operand_bus_hold and its release */
+    uint32_t asleep;       /* where no interrupt can wake it; atomic */
     struct vcpu_mtrrs mtrrs;
     struct paravirt_clock paravirt_clock;
     struct timer *timers[VCPU_TIMERS_MAX];

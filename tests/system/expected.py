@@ -18,6 +18,7 @@ GUEST_RESET = LINE + r'guest "{name}": .*reset'
 GUEST_STOPS = LINE + r'guest "{name}" stops: '
 GUEST_STARTS_AGAIN = LINE + r'guest "{name}": starts again in \d+ s'
 GUEST_STAYS_STOPPED = LINE + r'guest "{name}": .*stays stopped'
+SLEEPS_FOR_GOOD = r"it has halted with interrupts off"
 LINES_LEFT_OUT = LINE + r'guest "{name}": (\d+) more lines about it are left out'
 
 # The processor refuses to enter a guest: one line for each rule that its state breaks.

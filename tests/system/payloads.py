@@ -24,6 +24,8 @@ MULTIBOOT_MAGIC = 0x1BADB002
 JUMP_NOWHERE = b"\xea\0\0\0\xa0"  # ljmp 0xa000:0, where there is no memory
 RESETS = b"\xb0\xfe\xe6\x64\xeb\xfe"  # the keyboard controller's reset line; jmp .
 
+SPINS = b"\xfa\xeb\xfe"  # cli; jmp .
+SLEEPS = b"\xfa\xf4\xeb\xfd"  # cli; 1: hlt; jmp 1b
 # lidt a table of no entries; int3. The table's pointer stands behind the code.
 TRIPLE_FAULTS = b"\xfa\x0f\x01\x1e\x07\x7c\xcc" + b"\0" * 6
 # A breakpoint on the first instruction of the #DB handler: its delivery hits it, without end.
