@@ -16,6 +16,7 @@ ANY_GUEST_STARTED = GUEST_STARTED.format(name="[^\"]*")
 GUEST_OFF = LINE + r'guest "{name}": .*(powered|switched) .*off'
 GUEST_RESET = LINE + r'guest "{name}": .*reset'
 GUEST_STOPS = LINE + r'guest "{name}" stops: '
+ON_ITS_CPU = r"^bulkhead:   on its CPU {cpu}:"
 GUEST_STARTS_AGAIN = LINE + r'guest "{name}": starts again in \d+ s'
 GUEST_STAYS_STOPPED = LINE + r'guest "{name}": .*stays stopped'
 SLEEPS_FOR_GOOD = r"it has halted with interrupts off"

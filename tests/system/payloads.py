@@ -15,6 +15,7 @@ INITRAMFS = DEMO / "initramfs"
 MEMTEST = PACKAGES / "memtest86+/boot/memtest86+x64.bin"
 INVADERS = PACKAGES / "grub-invaders/boot/invaders.exec"
 HELLO = ROOT / "build/guests/hello.bin"
+LIVES = ROOT / "build/guests/lives.elf"
 BENCH = ROOT / "build/guests/bench.bin"
 PLANTED = ROOT / "build/planted"
 

@@ -69,6 +69,26 @@ def test_a_reset_loop_does_not_fill_the_log(lab, machine_name):
     assert 16 <= len(resets) < 40
 
 
+def test_all_cpus_of_a_guest_stop_and_start_again(lab, machine_name):
+    """The last of three crashes while the others spin; memory, registers and start-up are as in the first life."""
+    configuration = """\
+[guest.lives]
+cpus = [0, 1, 2]
+memory = "32M"
+boot = "multiboot"
+kernel = "lives.elf"
+on_crash = "restart"
+"""
+    modules = {"test.toml": configuration, "lives.elf": payloads.LIVES}
+    machine = lab.start(machine_name, Boot(modules=modules), cpus=3, limit_s=90)
+    for _ in range(3):
+        machine.expect(r"^lives: 3 processors, a new life")
+        machine.expect(r"^lives: processor 2: a new life")
+        machine.expect(expected.GUEST_STOPS.format(name="lives") + "it runs code at physical address 0xa0000")
+        machine.expect(expected.ON_ITS_CPU.format(cpu=2))
+        machine.expect(expected.GUEST_STARTS_AGAIN.format(name="lives"))
+
+
 def stops_with(lab, machine_name, code, reason):
     machine = lab.start(machine_name, boot([table("bad", 0, "bad.bin")], bad=code))
     machine.expect(expected.GUEST_STOPS.format(name="bad") + reason)
