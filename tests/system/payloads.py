@@ -25,6 +25,7 @@ MULTIBOOT_MAGIC = 0x1BADB002
 JUMP_NOWHERE = b"\xea\0\0\0\xa0"  # ljmp 0xa000:0, where there is no memory
 RESETS = b"\xb0\xfe\xe6\x64\xeb\xfe"  # the keyboard controller's reset line; jmp .
 
+BABBLES = b"\xba\xf8\x03\xb0\x78\xee\xeb\xfd"  # mov dx, 0x3f8; mov al, 'x'; 1: out dx, al; jmp 1b
 SPINS = b"\xfa\xeb\xfe"  # cli; jmp .
 SLEEPS = b"\xfa\xf4\xeb\xfd"  # cli; 1: hlt; jmp 1b
 # lidt a table of no entries; int3. The table's pointer stands behind the code.
