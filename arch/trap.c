@@ -49,6 +49,17 @@ void trap_interrupt(uint8_t vector)
         lapic_eoi();
 }
 
+/*
+ * Not ours. A processor leaves a guest with RFLAGS and DR7 as the host wants them (AMD APM vol. 2, "#VMEXIT"; Intel SDM
+ * vol. 3, "Loading Host Control Registers, Debug Registers, MSRs"), but emulators were seen to carry over a guest's
+ * single step, and its breakpoints, which may name an address of ours. With RF the instruction there runs this time;
+ * without, it would trap for ever.
+ */
+static void trap_debug(struct trap_frame *frame)
+{
+    frame->rflags = (frame->rflags & ~RFLAGS_TF) | RFLAGS_RF;
+}
+
 void trap_handle(struct trap_frame *frame)
 {
     if (frame->vector == 2)
@@ -56,7 +67,7 @@ void trap_handle(struct trap_frame *frame)
     else if (frame->vector >= 32)
         trap_interrupt((uint8_t)frame->vector);
     else if (frame->vector == 1)
-        frame->rflags &= ~RFLAGS_TF; /* not ours: a guest's single step, which an emulator carries over its exit */
+        trap_debug(frame);
     else if (frame->vector != 13 || !trap_fix_up(frame))
         panic_trap(frame);
 }
