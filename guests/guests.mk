@@ -17,7 +17,7 @@ $(BUILD)/guests/%.bin: guests/%.S guests/flat.ld
 	$(Q)objcopy -O binary $(@:.bin=.flat) $@
 
 # The library, with hv's own string functions and formats.
-GUEST_SOURCES     := $(wildcard guests/*.c guests/lib/*.c)
+GUEST_SOURCES     := $(wildcard guests/*.c guests/lib/*.c guests/attacker/*.c)
 GUEST_LIB_SOURCES := $(wildcard guests/lib/*.S guests/lib/*.c) hv/string.c hv/format.c
 GUEST_LIB_OBJECTS := $(GUEST_LIB_SOURCES:%=$(BUILD)/guests/objects/%.o)
 GUEST_CFLAGS      := $(filter-out -mcmodel=%,$(CFLAGS))
@@ -26,6 +26,11 @@ $(BUILD)/guests/objects/%.o: %
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(GUEST_CFLAGS) -MMD -MP -c $< -o $@
 
+# A guest that is more than one file has the others in guests/NAME.
+ATTACKER_SOURCES := $(wildcard guests/attacker/*.c guests/attacker/*.S)
+ATTACKER_OBJECTS := $(ATTACKER_SOURCES:%=$(BUILD)/guests/objects/%.o)
+$(BUILD)/guests/attacker.elf: $(ATTACKER_OBJECTS)
+
 # Multiboot loaders take an ELF of 32 bits; what is in it does not change. A link of 64 bits comes first: ld would not
 # resolve addresses of 64 bits in the other.
 $(BUILD)/guests/%.elf: $(BUILD)/guests/objects/guests/%.c.o $(GUEST_LIB_OBJECTS) guests/lib/guest.ld
@@ -33,6 +38,6 @@ $(BUILD)/guests/%.elf: $(BUILD)/guests/objects/guests/%.c.o $(GUEST_LIB_OBJECTS)
 	$(Q)$(CC) $(LDFLAGS) -Wl,-T,guests/lib/guest.ld -o $@64 $(filter %.o,$^)
 	$(Q)objcopy --strip-all -O elf32-i386 $@64 $@
 
-.SECONDARY: $(GUEST_LIB_OBJECTS) $(GUEST_SOURCES:%=$(BUILD)/guests/objects/%.o)
+.SECONDARY: $(GUEST_LIB_OBJECTS) $(ATTACKER_OBJECTS) $(GUEST_SOURCES:%=$(BUILD)/guests/objects/%.o)
 
--include $(FLAT_GUESTS:.bin=.d) $(GUEST_LIB_OBJECTS:.o=.d) $(GUEST_SOURCES:%=$(BUILD)/guests/objects/%.d)
+-include $(FLAT_GUESTS:.bin=.d) $(GUEST_LIB_OBJECTS:.o=.d) $(ATTACKER_OBJECTS:.o=.d) $(GUEST_SOURCES:%=$(BUILD)/guests/objects/%.d)
