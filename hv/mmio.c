@@ -27,12 +27,19 @@ struct emulation {
     struct instruction instruction;
 };
 
-/* `count`: the instruction's length, or as many bytes as there are when that is not known either. */
+#define UNKNOWN_TRIES_MAX 100u
+
+/*
+ * `count`: the instruction's length, or as many bytes as there are when that is not known either. Where another vCPU
+ * may have changed the instruction since it exited, the processor looks again, a number of times.
+ */
 static enum mmio_result crash_unknown(const struct emulation *work, unsigned count)
 {
     char text[3 * INSTRUCTION_LENGTH_MAX + 1] = "";
     size_t at = 0;
 
+    if (work->vcpu->guest->vcpu_count > 1 && ++work->vcpu->unknown_tries <= UNKNOWN_TRIES_MAX)
+        return MMIO_PARTLY;
     for (unsigned i = 0; i < count; i++)
         at += format_text(text + at, sizeof(text) - at, i == 0 ? "%02x" : " %02x", work->bytes[i]);
     guest_crash(work->vcpu, "the instruction %s at 0x%lx, on %s 0x%lx, is not one that Bulkhead can carry out", text,
@@ -355,6 +362,24 @@ static enum mmio_result emulate_operand(const struct emulation *work)
     return result;
 }
 
+static enum mmio_result emulate(const struct emulation *work)
+{
+    switch (work->instruction.family) {
+    case FAMILY_STRING: return string_emulate(work->vcpu, &work->instruction, work->address, work->exit->memory.write);
+    case FAMILY_MOVE:
+    case FAMILY_BINARY:
+    case FAMILY_UNARY:
+    case FAMILY_SHIFT:
+    case FAMILY_BIT:
+    case FAMILY_EXCHANGE:
+    case FAMILY_PAIR: return emulate_operand(work);
+    case FAMILY_STACK: return emulate_stack(work);
+    case FAMILY_SEGMENT: return emulate_segment(work);
+    case FAMILY_CACHE: return MMIO_DONE; /* nothing of a device is cached */
+    default: return crash_unknown(work, work->instruction.length);
+    }
+}
+
 enum mmio_result mmio_emulate(struct vcpu *vcpu, const struct vmexit *exit, uint8_t *length)
 {
     gpa_t address = exit->memory.address;
@@ -371,20 +396,10 @@ enum mmio_result mmio_emulate(struct vcpu *vcpu, const struct vmexit *exit, uint
     if (result != MMIO_DONE)
         return result;
     *length = work.instruction.length;
-    switch (work.instruction.family) {
-    case FAMILY_STRING: return string_emulate(vcpu, &work.instruction, address, exit->memory.write);
-    case FAMILY_MOVE:
-    case FAMILY_BINARY:
-    case FAMILY_UNARY:
-    case FAMILY_SHIFT:
-    case FAMILY_BIT:
-    case FAMILY_EXCHANGE:
-    case FAMILY_PAIR: return emulate_operand(&work);
-    case FAMILY_STACK: return emulate_stack(&work);
-    case FAMILY_SEGMENT: return emulate_segment(&work);
-    case FAMILY_CACHE: return MMIO_DONE; /* nothing of a device is cached */
-    default: return crash_unknown(&work, work.instruction.length);
-    }
+    result = emulate(&work);
+    if (result == MMIO_DONE)
+        vcpu->unknown_tries = 0;
+    return result;
 }
 
 enum mmio_result pio_string_emulate(struct vcpu *vcpu, const struct vmexit *exit, uint8_t *length)

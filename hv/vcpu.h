@@ -63,9 +63,10 @@ struct vcpu {
     uint64_t pending_nmis; /* 0 to 2: one delivered late, one held, as hardware latches one behind a running one */
     uint64_t guest_xcr0;
     struct exception_loop exception_loop;
-    uint32_t length_tries; /* exits in a row whose instruction was not found; see vcpu_advance */
-    bool holds_devices;    /* between operand_bus_hold and its release */
-    uint32_t asleep;       /* where no interrupt can wake it; atomic */
+    uint32_t length_tries;  /* exits in a row whose instruction was not found; see vcpu_advance */
+    uint32_t unknown_tries; /* accesses to device memory in a row whose instruction was none; see mmio.c */
+    bool holds_devices;     /* between operand_bus_hold and its release */
+    uint32_t asleep;        /* where no interrupt can wake it; atomic */
     struct vcpu_mtrrs mtrrs;
     struct paravirt_clock paravirt_clock;
     struct timer *timers[VCPU_TIMERS_MAX];

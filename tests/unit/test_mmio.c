@@ -1155,6 +1155,26 @@ static void read_and_write_are_one_access(void **state)
     assert_int_not_equal(device.tickets[0], 0);
 }
 
+/*
+ * The instruction is not the one that exited: another vCPU may have changed it meanwhile, and the processor looks
+ * again. One that stays as it is ends the guest all the same.
+ */
+static void a_changed_instruction_is_looked_at_again(void **state)
+{
+    (void)state;
+    vcpu->gpr[GPR_RDI] = WINDOW;
+    for (unsigned round = 0; round < 1000; round++) {
+        assert_int_equal(RUN("\xc3", 0, false), MMIO_PARTLY); /* ret */
+        assert_int_equal(RUN("\x8b\x07", 0, false), MMIO_DONE);
+    }
+    assert_int_equal(crashes, 0);
+    unsigned tries = 0;
+    while (RUN("\x0f\x6f\x07", 0, false) == MMIO_PARTLY && tries < 10000)
+        tries++;
+    assert_int_equal(crashes, 1);
+    assert_in_range(tries, 1, 1000);
+}
+
 static int setup_two(void **state)
 {
     const struct bus_region memory = {DEVICE, DEVICE_END, &device_ops, NULL, 8};
@@ -1194,6 +1214,7 @@ int main(void)
         WITH_GUEST(ins_and_outs),
         WITH_GUEST(ports_and_faults),
         cmocka_unit_test_setup_teardown(read_and_write_are_one_access, setup_two, teardown),
+        cmocka_unit_test_setup_teardown(a_changed_instruction_is_looked_at_again, setup_two, teardown),
     };
 
     return cmocka_run_group_tests_name("mmio", tests, NULL, NULL);
