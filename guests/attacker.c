@@ -6,6 +6,7 @@
  *   stage=NAME   that one only; the fatal ones, which end the guest, are chosen like this alone
  *   rounds=N     so many rounds, then power-off
  *   quick        a sample of every sweep, for machines where an exit takes long
+ *   quiet        no line for a stage that is through; no storm of output
  *   strict       also what QEMU's TCG gets wrong
  *   host=0x...   an address of code of the hypervisor, as the stage "breakpoints" wants it
  */
@@ -20,7 +21,7 @@ const char guest_name[] = "attacker";
 #define STAGE_NAME_MAX 32u
 #define CANARY_SIZE    MIB(1)
 
-bool attacker_quick;
+bool attacker_quick, attacker_quiet;
 
 /* In this order: what may leave devices in a strange state is followed by its repair. */
 static const struct attack *const groups[] = {
@@ -111,6 +112,8 @@ static void run(const struct attack *attack)
     interrupts_off();
     check_equal(memory_checksum(canary(), CANARY_SIZE), before, "%s: memory that it does not touch has changed",
                 attack->name);
+    if (attacker_quiet && checks_failed() == failed)
+        return;
     print("attacker: %s: %llu %s, %s\n", attack->name, (unsigned long long)done, attack->what,
           checks_failed() == failed ? "still inside" : "NOT AS ON A MACHINE");
 }
@@ -155,6 +158,7 @@ void guest_main(void)
     uint64_t rounds = option_number("rounds", chosen ? 1 : UINT64_MAX);
 
     attacker_quick = option_given("quick");
+    attacker_quiet = option_given("quiet");
     fill_canary();
     attacker_prepare();
     print("attacker: %u processors\n", processor_start_all());

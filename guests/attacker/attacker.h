@@ -20,6 +20,7 @@ extern const struct attack attacks_on_registers[], attacks_on_instructions[], at
 extern const struct attack attacks_that_end[];
 
 extern bool attacker_quick; /* do a sample of each sweep */
+extern bool attacker_quiet; /* leave the console to others */
 
 /* Once: page tables for windows, handlers. memory.c. */
 void attacker_prepare(void);

@@ -11,6 +11,13 @@
 
 #define PORTS 0x10000u
 
+#define COM1 0x3f8u
+
+static bool overlaps(uint32_t port, unsigned size, uint32_t first, uint32_t last)
+{
+    return port <= last && port + size > first;
+}
+
 /* Where a byte of ones ends the guest: system control, keyboard controller, ACPI, reset control. */
 static bool ends_us(uint32_t port, unsigned size)
 {
@@ -19,10 +26,16 @@ static bool ends_us(uint32_t port, unsigned size)
     } places[] = {{0x60, 0x64}, {0x92, 0x92}, {0x600, 0x60f}, {0xcf9, 0xcf9}};
 
     for (unsigned i = 0; i < ARRAY_SIZE(places); i++) {
-        if (port <= places[i].last && port + size > places[i].first)
+        if (overlaps(port, size, places[i].first, places[i].last))
             return true;
     }
     return false;
+}
+
+/* The console's data, which others look at. */
+static bool is_heard(uint32_t port, unsigned size)
+{
+    return attacker_quiet && overlaps(port, size, COM1, COM1);
 }
 
 /* Of the places beyond the chip set's every one is like the other. */
@@ -43,6 +56,8 @@ static uint64_t every_port(void)
     }
     for (uint32_t port = 0; port < PORTS; port += step(port), count++) {
         uint16_t number = (uint16_t)port;
+        if (is_heard(port, 4))
+            continue;
         if (!ends_us(port, 4)) {
             out32(number, UINT32_MAX);
             out16(number, UINT16_MAX);
@@ -64,7 +79,7 @@ static uint64_t random_ports(void)
     for (uint32_t i = 0; i < count; i++) {
         uint64_t chance = attacker_random();
         uint32_t port = (uint32_t)chance & (i % 2 != 0 ? 0xfff : 0xffff);
-        if (ends_us(port, 4))
+        if (ends_us(port, 4) || is_heard(port, 4))
             continue;
         switch (chance >> 32 & 7) {
         case 0: out8((uint16_t)port, (uint8_t)(chance >> 40)); break;
@@ -123,27 +138,30 @@ static uint64_t string_ports(void)
     return count;
 }
 
+#define HUGE_COUNT BIT(63)
+
 static uint64_t endless_count;
 
 static void on_alarm(struct interrupt_frame *frame)
 {
-    endless_count = frame->rcx;
-    frame->rcx = 1;
+    if (frame->rcx > HUGE_COUNT / 2) { /* else it came before the string, or behind it */
+        endless_count = frame->rcx;
+        frame->rcx = 1;
+    }
     apic_eoi();
 }
 
 /* 2^63 elements: only an interrupt in the midst of them brings us back. */
 static uint64_t endless_strings(void)
 {
-    const uint64_t huge = BIT(63);
     uint64_t count, at;
 
     interrupt_handle(VECTOR_COUNTED, on_alarm);
     apic_write(APIC_DIVIDE, APIC_DIVIDE_BY_1);
-    apic_write(APIC_LVT_TIMER, VECTOR_COUNTED);
+    apic_write(APIC_LVT_TIMER, APIC_LVT_TIMER_PERIODIC | VECTOR_COUNTED);
     for (unsigned kind = 0; kind < 2; kind++) {
         endless_count = 0;
-        count = huge;
+        count = HUGE_COUNT;
         apic_write(APIC_INITIAL_COUNT, 1000000);
         interrupts_on();
         at = attacker_scratch();
@@ -152,8 +170,9 @@ static uint64_t endless_strings(void)
         else
             __asm__ volatile("rep insb" : "+D"(at), "+c"(count) : "d"(0x80) : "memory");
         interrupts_off();
-        check(endless_count > 0 && endless_count < huge, "an endless string was not interrupted in its midst");
+        check(endless_count > 0 && endless_count < HUGE_COUNT, "an endless string was not interrupted in its midst");
     }
+    apic_write(APIC_INITIAL_COUNT, 0);
     apic_write(APIC_LVT_TIMER, APIC_LVT_MASKED);
     interrupt_handle(VECTOR_COUNTED, NULL);
     return 2;

@@ -16,6 +16,7 @@ MEMTEST = PACKAGES / "memtest86+/boot/memtest86+x64.bin"
 INVADERS = PACKAGES / "grub-invaders/boot/invaders.exec"
 HELLO = ROOT / "build/guests/hello.bin"
 LIVES = ROOT / "build/guests/lives.elf"
+ATTACKER = ROOT / "build/guests/attacker.elf"
 BENCH = ROOT / "build/guests/bench.bin"
 PLANTED = ROOT / "build/planted"
 
@@ -66,6 +67,12 @@ def gnumach(directory: Path) -> Path:
     wide.write_bytes(subprocess.run(["gzip", "-dc", str(packed)], check=True, stdout=subprocess.PIPE).stdout)
     subprocess.run(["objcopy", "-I", "elf64-x86-64", "-O", "elf32-i386", str(wide), str(narrow)], check=True)
     return narrow
+
+
+def symbol_address(image: Path, name: str) -> int:
+    """Where a function or variable of an ELF is."""
+    lines = subprocess.run(["nm", str(image)], check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    return next(int(address, 16) for address, _, found in (line.split() for line in lines) if found == name)
 
 
 def elf_segments(elf: bytes):
