@@ -101,6 +101,13 @@ static uint64_t task_nowhere(void)
     return 0;
 }
 
+/* Its #TS comes in the new task, whose stack is not loaded yet: most processors shut down. */
+static uint64_t task_without_code(void)
+{
+    mode_step(step_task_lost);
+    return 0;
+}
+
 /* A breakpoint on the first instruction of the handler of breakpoints, which has a stack of its own: for ever. */
 static uint64_t debug_loop(void)
 {
@@ -185,6 +192,7 @@ const struct attack attacks_that_end[] = {
     {"tables-in-device", "tables in nowhere survived", tables_in_device},
     {"unknown-instruction", "unknown instructions survived", unknown_instruction},
     {"task-nowhere", "tasks in nowhere survived", task_nowhere},
+    {"task-without-code", "tasks without code survived", task_without_code},
     {"debug-loop", "endless deliveries survived", debug_loop},
     {"halt", "halts survived", halt},
     {"spin", "loops left", spin},

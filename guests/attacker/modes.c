@@ -107,7 +107,6 @@ static const struct mode_case {
     {"a task that is called", step_task_call, PASSES},
     {"a task behind a gate", step_task_gate, PASSES},
     {"a task that is too small", step_task_tiny, FAULTS},
-    {"a task without code", step_task_lost, FAULTS},
     {"a busy task", step_task_busy, FAULTS},
     {"a return to no task", step_task_return, FAULTS},
     {"long mode with a 16-bit task", step_long_mode_16, EITHER},

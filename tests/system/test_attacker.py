@@ -62,6 +62,7 @@ ENDS = {
     "instructions": {
         "unknown-instruction": NOT_CARRIED_OUT,
         "task-nowhere": f"{NOWHERE}|{NOT_CARRIED_OUT}",
+        "task-without-code": "triple fault|attacker: task-without-code: 0 tasks without code survived",
         "debug-loop": "delivering exception 1 at .* never ends",
     },
 }
@@ -77,8 +78,9 @@ def test_ends_are_told(lab, machine_name, group):
     text = machine.read_all(50)
     assert machine.end is End.POWER_OFF
     for stage, reason in stages.items():
-        stop = re.search(expected.GUEST_STOPS.format(name=stage) + ".*", text, re.MULTILINE)
-        assert stop and re.search(reason, stop[0]), f"{stage}: {stop and stop[0]}"
+        ends = (expected.GUEST_STOPS.format(name=stage) + ".*", f"^attacker: {stage}: \\d.*")
+        told = [line[0] for end in ends for line in re.finditer(end, text, re.MULTILINE)]
+        assert any(re.search(reason, line) for line in told), f"{stage}: {told}"
 
 
 RESETS = {
@@ -141,22 +143,20 @@ def seconds_of(shell):
     return guest, time.monotonic()
 
 
+@ON_BOTH
 def test_linux_beside_attackers(lab, machine_name):
     """Two that never stop, one of them on the CPU that serves the console, and one that dies again and again:
-    Linux' memory, clock and output stay right."""
+    Linux' memory, clock and output stay right. Bochs has one attacker only, on the console's CPU."""
     options = f"quick quiet {strict(machine_name)}"
-    tables = [
-        linux_table("linux", [1], "192M"),
-        attacker("first", [0], options),
-        attacker("second", [2], options),
-        attacker("dying", [3], "stage=unknown-instruction") + 'on_crash = "restart"\n',
-    ]
+    tables = [linux_table("linux", [1], "192M"), attacker("first", [0], options)]
+    if machine_name == "qemu-amd":  # on Bochs all CPUs share one thread
+        tables.append(attacker("second", [2], options))
+        tables.append(attacker("dying", [3], "stage=unknown-instruction") + 'on_crash = "restart"\n')
     modules = {"vmlinuz": payloads.VMLINUZ, "initramfs": payloads.INITRAMFS}
-    machine = lab.start(machine_name, boot(*tables, **modules), cpus=4, memory_mb=768, limit_s=300)
+    machine = lab.start(machine_name, boot(*tables, **modules), cpus=len(tables), memory_mb=768, limit_s=300)
     shell = LinuxShell(machine).wait_prompt(180)
     shell.run(WITNESS, 60)
     guest_began, host_began = seconds_of(shell)
-    machine.expect(r"^attacker: round 1: \d+ checks, 0 failed", 120)
     machine.expect(r"^attacker: round \d+: \d+ checks, 0 failed", 120)
     guest_now, host_now = seconds_of(shell)
     if machine_name == "qemu-amd":  # Bochs' time is its own
@@ -165,9 +165,8 @@ def test_linux_beside_attackers(lab, machine_name):
     assert ask(shell, "grep -c changed /tmp/sums", r"(\d+)")[1] == "0"
     assert ask(shell, "dmesg | grep -ciE 'unstable|lockup|stall|BUG:|oops'", r"(\d+)")[1] == "0"
     text = machine.console.text
-    for name in ("first", "second"):
-        assert not re.search(expected.GUEST_STOPS.format(name=name), text, re.MULTILINE)
-    assert re.search(expected.GUEST_STOPS.format(name="dying"), text, re.MULTILINE)
+    stopped = set(re.findall(expected.GUEST_STOPS.format(name="(.*?)"), text, re.MULTILINE))
+    assert stopped == ({"dying"} if machine_name == "qemu-amd" else set())
     assert not re.search("FAILED|NOT AS ON A MACHINE", text)
     machine.send("poweroff\n")
     machine.expect(expected.GUEST_OFF.format(name="linux"), 60)
