@@ -16,6 +16,10 @@ NOBODYS_MEMORY = 0xd0000000
 PM1_CONTROL = 0x604
 SLEEP_S5 = 0x3400 /* SLP_EN, SLP_TYP 5 */
 
+HYPERCALL_GUEST_ID = 0x424b0001 /* hv/hypercall.h */
+AUTHENTIC_AMD = 0x444d4163     /* "cAMD", of CPUID leaf 0 */
+VMMCALL_LAST = 0xd9            /* the byte in which AMD's instruction differs from Intel's */
+
 MSR_APIC_BASE = 0x1b
 MSR_EFER = 0xc0000080
 EFER_LME = 0x100
@@ -150,6 +154,12 @@ long_mode:
 
 kernel:
     measure "CPUID", "xorl %eax, %eax; cpuid"
+    xorl %eax, %eax
+    cpuid
+    cmpl $AUTHENTIC_AMD, %ecx
+    jne 1f
+    movb $VMMCALL_LAST, hypercall_end - 1
+1:  measure "hypercall", "movl $HYPERCALL_GUEST_ID, %eax; vmcall; hypercall_end:"
     measure "UART register read", "movw $(COM1 + UART_STATUS), %dx; inb %dx, %al"
     measure "UART register write", "movw $(COM1 + UART_SCRATCH), %dx; outb %al, %dx"
     measure "unclaimed port read", "movw $NOBODYS_PORT, %dx; inb %dx, %al"

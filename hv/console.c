@@ -320,15 +320,25 @@ static void tell_of_room(void)
     }
 }
 
-void console_notify(struct guest *guest)
+/* NULL: it has none. */
+static struct console_port *line_of(const struct guest *guest)
 {
     for (uint32_t i = 0; i < port_count; i++) {
-        if (ports[i].guest == guest && ports[i].port.changed != NULL) {
-            guest_devices_lock(guest);
-            ports[i].port.changed(ports[i].port.context);
-            guest_devices_unlock(guest);
-        }
+        if (ports[i].guest == guest)
+            return &ports[i].port;
     }
+    return NULL;
+}
+
+void console_notify(struct guest *guest)
+{
+    struct console_port *line = line_of(guest);
+
+    if (line == NULL || line->changed == NULL)
+        return;
+    guest_devices_lock(guest);
+    line->changed(line->context);
+    guest_devices_unlock(guest);
 }
 
 /* ---- The public operations ---- */
@@ -367,11 +377,28 @@ struct console_port *console_attach(struct guest *guest, void (*changed)(void *c
 
 bool console_unsent(const struct guest *guest)
 {
-    for (uint32_t i = 0; i < port_count; i++) {
-        if (ports[i].guest == guest)
-            return ring_used(&ports[i].port.out) > 0;
-    }
-    return false;
+    const struct console_port *line = line_of(guest);
+
+    return line != NULL && ring_used(&line->out) > 0;
+}
+
+bool console_has_line(const struct guest *guest)
+{
+    return line_of(guest) != NULL;
+}
+
+uint32_t console_put(struct guest *guest, const uint8_t *bytes, uint32_t size)
+{
+    struct console_port *line = line_of(guest);
+    uint32_t taken = 0;
+
+    if (line == NULL)
+        return 0;
+    guest_devices_lock(guest);
+    while (taken < size && ring_put(&line->out, bytes[taken]))
+        taken++;
+    guest_devices_unlock(guest);
+    return taken;
 }
 
 static void own_put(const char *text, size_t size)

@@ -47,6 +47,15 @@ int console_add_driver(const struct console_driver *driver);
  */
 struct console_port *console_attach(struct guest *guest, void (*changed)(void *context), void *context);
 
+/* True when the guest has a serial line. */
+bool console_has_line(const struct guest *guest);
+
+/*
+ * Send bytes on a guest's serial line beside its UART, as far as there is room. From any of its CPUs, without device
+ * access serialised: this does so. Returns how many were taken; 0 without a line.
+ */
+uint32_t console_put(struct guest *guest, const uint8_t *bytes, uint32_t size);
+
 /*
  * On the guest's first CPU, when it serves REQUEST_CONSOLE: calls the port's `changed`, with device access serialised.
  */

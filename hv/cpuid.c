@@ -7,6 +7,7 @@
 #include "hv/cpuid.h"
 
 #include "hv/guest.h"
+#include "hv/hypercall.h"
 #include "hv/vcpu.h"
 
 #define ANY  UINT32_MAX
@@ -223,6 +224,7 @@ static __attribute__((noinline)) struct cpuid_result leaf_hypervisor(uint32_t le
     switch (leaf) {
     case CPUID_SIGNATURE:
         return (struct cpuid_result){CPUID_TIMING, CPUID_SIGNATURE_EBX, CPUID_SIGNATURE_ECX, CPUID_SIGNATURE_EDX};
+    case HYPERCALL_CPUID_LEAF: return (struct cpuid_result){HYPERCALL_VERSION, HYPERCALL_INTERFACE, 0, 0};
     case CPUID_TIMING: return (struct cpuid_result){tsc_khz, apic_timer_khz, 0, 0};
     case KVM_SIGNATURE:
         return (struct cpuid_result){KVM_FEATURES, KVM_SIGNATURE_EBX, KVM_SIGNATURE_ECX, KVM_SIGNATURE_EDX};

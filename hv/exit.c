@@ -9,15 +9,13 @@
 #include "hv/error.h"
 #include "hv/gmem.h"
 #include "hv/guest.h"
+#include "hv/hypercall_exit.h"
 #include "hv/log.h"
 #include "hv/machine.h"
 #include "hv/mmio.h"
 #include "hv/msr.h"
 #include "hv/task_switch.h"
 #include "hv/vcpu.h"
-
-/* Linux, Documentation/virt/kvm/x86/hypercalls.rst */
-#define KVM_ENOSYS INT64_C(-1000)
 
 /* XCR0 components: x87, SSE, AVX, AVX-512 (three that go together). Intel SDM vol. 1, "Enabling the XSAVE Feature Set
  * and XSAVE-Enabled Features". */
@@ -172,15 +170,6 @@ static bool xcr0_valid(struct vcpu *vcpu, uint64_t value)
     return (value & XCR0_AVX512) == 0 || ((value & XCR0_AVX512) == XCR0_AVX512 && (value & XCR0_AVX) != 0);
 }
 
-/* No hypercall is offered. A guest that finds KVM's leaves may try one all the same, and expects KVM's word for that.
- */
-static enum verdict exit_hypercall(struct vcpu *vcpu, struct vmexit *exit)
-{
-    (void)exit;
-    vcpu->gpr[GPR_RAX] = (uint64_t)KVM_ENOSYS;
-    return RESUME_AFTER;
-}
-
 /* XCR0 is the guest's own while it runs here; only what CPUID offers it gets in. */
 static enum verdict exit_xsetbv(struct vcpu *vcpu, struct vmexit *exit)
 {
@@ -270,7 +259,7 @@ enum verdict (*const exit_handlers[EXIT_KIND_COUNT])(struct vcpu *vcpu, struct v
     [EXIT_LMSW] = creg_lmsw,
     [EXIT_DR_ACCESS] = exit_unknown,
     [EXIT_MEMORY] = exit_memory,
-    [EXIT_HYPERCALL] = exit_hypercall,
+    [EXIT_HYPERCALL] = hypercall_exit,
     [EXIT_XSETBV] = exit_xsetbv,
     [EXIT_INVD] = nothing_to_do,
     [EXIT_WBINVD] = nothing_to_do,

@@ -104,12 +104,12 @@ int vcpu_fetch(struct vcpu *vcpu, uint8_t *bytes, unsigned *available, enum deco
 }
 
 /*
- * Instructions without operands, whose length no mode changes, by the exits that they cause. OPERATION_UNKNOWN: decode
- * whatever is there.
+ * Instructions without operands, whose length no mode changes, by the exits that they cause (VMCALL's is told by the
+ * processor). OPERATION_UNKNOWN: decode whatever is there.
  */
 static const uint8_t exit_operations[EXIT_KIND_COUNT] = {
     [EXIT_CPUID] = OPERATION_CPUID,     [EXIT_HLT] = OPERATION_HLT,       [EXIT_MSR_READ] = OPERATION_RDMSR,
-    [EXIT_MSR_WRITE] = OPERATION_WRMSR, [EXIT_XSETBV] = OPERATION_XSETBV,
+    [EXIT_MSR_WRITE] = OPERATION_WRMSR, [EXIT_XSETBV] = OPERATION_XSETBV, [EXIT_HYPERCALL] = OPERATION_VMMCALL,
 };
 
 /* A guest that changes its instructions under our hands is tried again; one whose instruction never is what its exit

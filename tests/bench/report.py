@@ -19,6 +19,7 @@ TITLES = {"qemu-amd": "AMD-V, QEMU", "bochs-intel": "VT-x, Bochs haswell", "boch
 # name: (AMD-V in QEMU, VT-x in Bochs, AMD-V in Bochs); None: not measured.
 KVM = {
     "CPUID": (3072, 1104, 1126),
+    "hypercall": (3335, 1065, 1060),
     "UART register read": (3582, 7424, 2877),
     "UART register write": (3520, 7392, 2845),
     "unclaimed port read": (3582, 7424, 2877),

@@ -111,7 +111,7 @@ static void leaves_offer_the_clock_and_no_more(void **state)
     struct cpuid_result features = cpuid_policy(guest->vcpus[0], 0x40000101, 0);
     assert_int_equal(features.eax, 1 << 1 | 1 << 3 | 1 << 24);
     assert_int_equal(features.ebx | features.ecx | features.edx, 0);
-    static const uint32_t empty[] = {0x40000001, 0x40000102, 0x40000110, 0x400001ff, 0x40000200};
+    static const uint32_t empty[] = {0x40000002, 0x40000102, 0x40000110, 0x400001ff, 0x40000200};
     for (unsigned i = 0; i < ARRAY_SIZE(empty); i++) {
         struct cpuid_result none = cpuid_policy(guest->vcpus[0], empty[i], 0);
         assert_int_equal(none.eax | none.ebx | none.ecx | none.edx, 0);
