@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Our own small guests. guests/NAME.S is a flat image that starts in real mode at 0000:7c00; guests/NAME.c is a multiboot
-# kernel in 64-bit mode on top of guests/lib.
+# kernel in 64-bit mode on top of guests/lib; what does not fit into one file is in guests/NAME/.
 # The Makefile that includes it provides CC, CFLAGS, LDFLAGS and BUILD.
 
 FLAT_GUESTS      := $(patsubst guests/%.S,$(BUILD)/guests/%.bin,$(wildcard guests/*.S))
@@ -17,7 +17,7 @@ $(BUILD)/guests/%.bin: guests/%.S guests/flat.ld
 	$(Q)objcopy -O binary $(@:.bin=.flat) $@
 
 # The library, with hv's own string functions and formats.
-GUEST_SOURCES     := $(wildcard guests/*.c guests/lib/*.c guests/attacker/*.c)
+GUEST_SOURCES     := $(filter-out guests/check/%,$(wildcard guests/*.c guests/*/*.[cS]))
 GUEST_LIB_SOURCES := $(wildcard guests/lib/*.S guests/lib/*.c) hv/string.c hv/format.c
 GUEST_LIB_OBJECTS := $(GUEST_LIB_SOURCES:%=$(BUILD)/guests/objects/%.o)
 GUEST_CFLAGS      := $(filter-out -mcmodel=%,$(CFLAGS))
@@ -26,18 +26,15 @@ $(BUILD)/guests/objects/%.o: %
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(GUEST_CFLAGS) -MMD -MP -c $< -o $@
 
-# A guest that is more than one file has the others in guests/NAME.
-ATTACKER_SOURCES := $(wildcard guests/attacker/*.c guests/attacker/*.S)
-ATTACKER_OBJECTS := $(ATTACKER_SOURCES:%=$(BUILD)/guests/objects/%.o)
-$(BUILD)/guests/attacker.elf: $(ATTACKER_OBJECTS)
-
 # Multiboot loaders take an ELF of 32 bits; what is in it does not change. A link of 64 bits comes first: ld would not
 # resolve addresses of 64 bits in the other.
-$(BUILD)/guests/%.elf: $(BUILD)/guests/objects/guests/%.c.o $(GUEST_LIB_OBJECTS) guests/lib/guest.ld
+.SECONDEXPANSION:
+$(BUILD)/guests/%.elf: $(BUILD)/guests/objects/guests/%.c.o $$(addprefix $(BUILD)/guests/objects/,$$(addsuffix .o,$$(wildcard guests/$$*/*.[cS]))) \
+                       $(GUEST_LIB_OBJECTS) guests/lib/guest.ld
 	@echo "  $@"
 	$(Q)$(CC) $(LDFLAGS) -Wl,-T,guests/lib/guest.ld -o $@64 $(filter %.o,$^)
 	$(Q)objcopy --strip-all -O elf32-i386 $@64 $@
 
-.SECONDARY: $(GUEST_LIB_OBJECTS) $(ATTACKER_OBJECTS) $(GUEST_SOURCES:%=$(BUILD)/guests/objects/%.o)
+.SECONDARY: $(GUEST_LIB_OBJECTS) $(GUEST_SOURCES:%=$(BUILD)/guests/objects/%.o)
 
--include $(FLAT_GUESTS:.bin=.d) $(GUEST_LIB_OBJECTS:.o=.d) $(ATTACKER_OBJECTS:.o=.d) $(GUEST_SOURCES:%=$(BUILD)/guests/objects/%.d)
+-include $(FLAT_GUESTS:.bin=.d) $(GUEST_LIB_OBJECTS:.o=.d) $(GUEST_SOURCES:%=$(BUILD)/guests/objects/%.d)

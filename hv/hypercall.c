@@ -18,7 +18,7 @@
 #define CONSOLE_PIECE 256u /* bytes that are copied at a time */
 
 _Static_assert(sizeof(struct hypercall_statistics) == 40, "hv/hypercall.h is an interface: it has no holes");
-_Static_assert(sizeof(struct hypercall_vcpu_statistics) == 88, "hv/hypercall.h is an interface: it has no holes");
+_Static_assert(sizeof(struct hypercall_vcpu_statistics) == 112, "hv/hypercall.h is an interface: it has no holes");
 
 /* Which exits the interface counts together. What has no row is HYPERCALL_EXIT_OTHER. */
 static const uint8_t exit_groups[EXIT_KIND_COUNT] = {

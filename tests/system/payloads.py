@@ -18,6 +18,7 @@ HELLO = ROOT / "build/guests/hello.bin"
 LIVES = ROOT / "build/guests/lives.elf"
 ATTACKER = ROOT / "build/guests/attacker.elf"
 BENCH = ROOT / "build/guests/bench.bin"
+SMP = ROOT / "build/guests/smp.elf"
 HYPERCALL = ROOT / "build/guests/hypercall.elf"
 PLANTED = ROOT / "build/planted"
 
