@@ -62,7 +62,7 @@ uint64_t clock_hz_measured(void)
 
 void clock_wait_us(uint64_t us)
 {
-    uint64_t start = tsc_read(), ticks = clock_hz() / 1000000 * us;
+    uint64_t start = tsc_read(), ticks = clock_hz() * us / 1000000;
 
     while (tsc_read() - start < ticks)
         cpu_relax();

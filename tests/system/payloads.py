@@ -19,6 +19,7 @@ LIVES = ROOT / "build/guests/lives.elf"
 ATTACKER = ROOT / "build/guests/attacker.elf"
 BENCH = ROOT / "build/guests/bench.bin"
 SMP = ROOT / "build/guests/smp.elf"
+TIMER = ROOT / "build/guests/timer.elf"
 HYPERCALL = ROOT / "build/guests/hypercall.elf"
 PLANTED = ROOT / "build/planted"
 
