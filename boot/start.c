@@ -270,6 +270,7 @@ static void monitor_main(void *argument)
 bool run_guests(void)
 {
     monitor_init(plan.monitor_cpu);
+    console_focus(config.focus);
     console_defer();
     for (uint32_t cpu = 1; cpu < machine.cpu_count; cpu++) {
         if (vcpus[cpu] != NULL)

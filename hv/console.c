@@ -1,36 +1,28 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Two steps: compose() merges the writers' rings, line by line, into one staged stream; offer() hands that stream to
+ * Two steps: console_compose merges what all have written into one staged stream; offer() hands that stream to
  * each host device at the device's own pace. The slowest living device holds the stream back, a dead one does not.
  */
-#include "hv/console.h"
+#include "hv/console_internal.h"
 
 #include "hv/error.h"
 #include "hv/format.h"
 #include "hv/guest.h"
 #include "hv/lock.h"
 #include "hv/machine.h"
-#include "hv/string.h"
 #include "hv/vcpu.h"
 
 #define OWN_SIZE   32768u /* unsent text of the hypervisor; a power of two */
 #define STAGE_SIZE 1024u  /* composed, not yet taken by every device; a power of two */
-#define STAGE_STEP 4u     /* one byte of a writer can stage this many: a line break, and a newline with its return */
 #define EARLY_SIZE 16384u /* the first output, shown to devices that come later */
 
-#define SILENCE_MS  10u   /* a writer that is silent for so long has left its line open on purpose (a prompt) */
-#define PATIENCE_MS 500u  /* others wait so long at most for the end of a line */
-#define DEAD_MS     2000u /* a device that takes nothing for so long is dead */
+#define DEAD_MS 2000u /* a device that takes nothing for so long is dead */
 
 #define ROUNDS_MAX 16u /* of one poll */
-#define INPUT_MAX  64u /* bytes read in one poll */
+#define INPUT_MAX  64u /* bytes read from a device in one poll */
 #define STALL_POLLS_MAX                                                                                                \
     1000000u                    /* a flush gives up after so many polls without progress; no clock is needed for that */
 #define FLUSH_BYTES_MAX 131072u /* and after so many bytes: running guests may write for ever */
-
-#define WRITERS_MAX (GUESTS_MAX + 1)
-#define WRITER_OWN  0u          /* the hypervisor; guest i is writer i + 1 */
-#define WRITER_NONE WRITERS_MAX /* nobody has text, or all wait for an open line */
 
 struct output {
     struct console_driver driver;
@@ -39,11 +31,9 @@ struct output {
     uint32_t early_end;
     uint64_t progress_ticks;
     bool dead;
-};
-
-struct line_port {
-    struct guest *guest;
-    struct console_port port;
+    struct console_keys keys;
+    bool held; /* a byte that was read and has no room yet */
+    uint8_t held_byte;
 };
 
 /* Written under own_lock, except for own_tail, which belongs to the serving CPU. */
@@ -52,8 +42,6 @@ static uint8_t own_bytes[OWN_SIZE];
 static uint32_t own_head, own_tail;
 static uint32_t own_lost; /* texts that did not fit */
 
-static struct line_port ports[GUESTS_MAX]; /* constant once guests run, but for their rings */
-static uint32_t port_count;
 static bool deferred;
 static uint32_t panic_cpu; /* number + 1 of the CPU that panics */
 
@@ -65,11 +53,6 @@ static uint8_t stage_bytes[STAGE_SIZE];
 static uint32_t stage_head;
 static uint8_t early[EARLY_SIZE];
 static uint32_t early_count;
-static uint32_t line_owner; /* writer of the last byte */
-static bool line_open;      /* the cursor is not at column 0 */
-static bool others_wait;    /* since others_wait_ticks, for the end of the open line */
-static uint64_t others_wait_ticks;
-static uint64_t last_byte_ticks;
 
 static bool panic_elsewhere(void)
 {
@@ -89,73 +72,29 @@ static void serve_end(void)
 }
 
 /* Before the clock's frequency is known nothing is too late: a flush then counts its polls. */
-static uint64_t ticks_of_ms(uint64_t ms)
+uint64_t console_ticks_of_ms(uint64_t ms)
 {
     uint64_t hz = machine_ticks_hz();
 
     return hz != 0 ? hz / 1000 * ms : UINT64_MAX;
 }
 
-/* ---- The writers ---- */
-
-static uint32_t writer_used(uint32_t writer)
+uint32_t console_own_used(void)
 {
-    if (writer == WRITER_OWN)
-        return __atomic_load_n(&own_head, __ATOMIC_ACQUIRE) - own_tail;
-    return ring_used(&ports[writer - 1].port.out);
+    return __atomic_load_n(&own_head, __ATOMIC_ACQUIRE) - own_tail;
 }
 
-static uint8_t writer_take(uint32_t writer)
+uint8_t console_own_take(void)
 {
-    uint8_t byte = 0;
+    uint8_t byte = own_bytes[own_tail % OWN_SIZE];
 
-    if (writer == WRITER_OWN) {
-        byte = own_bytes[own_tail % OWN_SIZE];
-        __atomic_store_n(&own_tail, own_tail + 1, __ATOMIC_RELEASE);
-    } else {
-        (void)ring_take(&ports[writer - 1].port.out, &byte);
-    }
+    __atomic_store_n(&own_tail, own_tail + 1, __ATOMIC_RELEASE);
     return byte;
-}
-
-/* Any writer but `except` that has text: the hypervisor before guests, guests in turn. */
-static uint32_t writer_with_text(uint32_t except)
-{
-    if (except != WRITER_OWN && writer_used(WRITER_OWN) > 0)
-        return WRITER_OWN;
-    for (uint32_t i = 0; i < port_count; i++) {
-        uint32_t writer = (line_owner + i) % port_count + 1;
-        if (writer != except && writer_used(writer) > 0)
-            return writer;
-    }
-    return WRITER_NONE;
-}
-
-/* Whose byte comes next. Nobody breaks into a line that its writer is about to end, unless there is a hurry. */
-static uint32_t writer_choose(uint64_t now, bool hurry)
-{
-    if (!line_open)
-        return writer_with_text(WRITER_NONE);
-    uint32_t other = writer_with_text(line_owner);
-    if (other == WRITER_NONE) {
-        others_wait = false;
-        return writer_used(line_owner) > 0 ? line_owner : WRITER_NONE;
-    }
-    if (!others_wait) {
-        others_wait = true;
-        others_wait_ticks = now;
-    }
-    bool patient = now - others_wait_ticks <= ticks_of_ms(PATIENCE_MS);
-    if (writer_used(line_owner) > 0)
-        return patient ? line_owner : other;
-    if (!hurry && patient && now - last_byte_ticks <= ticks_of_ms(SILENCE_MS))
-        return WRITER_NONE;
-    return other;
 }
 
 /* ---- The staged stream ---- */
 
-static uint32_t stage_room(void)
+uint32_t console_stage_room(void)
 {
     uint32_t used = 0;
 
@@ -166,7 +105,7 @@ static uint32_t stage_room(void)
     return STAGE_SIZE - used;
 }
 
-static void stage(uint8_t byte)
+void console_stage(uint8_t byte)
 {
     if (early_count < EARLY_SIZE)
         early[early_count++] = byte;
@@ -176,40 +115,6 @@ static void stage(uint8_t byte)
         if (stage_head - outputs[i].tail > STAGE_SIZE)
             outputs[i].tail = stage_head - STAGE_SIZE;
     }
-}
-
-static void stage_from(uint32_t writer)
-{
-    if (line_open && writer != line_owner) {
-        stage('\r');
-        stage('\n');
-        line_open = false;
-        others_wait = false;
-    }
-    uint8_t byte = writer_take(writer);
-    if (writer == WRITER_OWN && byte == '\n')
-        stage('\r');
-    stage(byte);
-    line_owner = writer;
-    if (byte == '\n')
-        line_open = others_wait = false;
-    else if (byte != '\r')
-        line_open = true;
-}
-
-/* Merge what the writers have, as far as there is room. Returns the number of their bytes. */
-static uint32_t compose(uint64_t now, bool hurry)
-{
-    uint32_t count = 0;
-
-    for (; count < STAGE_SIZE && stage_room() >= STAGE_STEP; count++) {
-        uint32_t writer = writer_choose(now, hurry);
-        if (writer == WRITER_NONE)
-            break;
-        stage_from(writer);
-        last_byte_ticks = now;
-    }
-    return count;
 }
 
 /* ---- The devices ---- */
@@ -246,7 +151,7 @@ static uint32_t offer(struct output *output, uint64_t now)
     if (total > 0 || output_unsent(output) == 0) {
         output->dead = false;
         output->progress_ticks = now;
-    } else if (now - output->progress_ticks > ticks_of_ms(DEAD_MS)) {
+    } else if (now - output->progress_ticks > console_ticks_of_ms(DEAD_MS)) {
         output->dead = true;
     }
     return total;
@@ -259,7 +164,7 @@ static uint32_t carry_output(bool hurry)
 
     for (uint32_t round = 0; round < ROUNDS_MAX; round++) {
         uint64_t now = machine_ticks();
-        uint32_t moved = compose(now, hurry);
+        uint32_t moved = console_compose(now, hurry);
         for (uint32_t i = 0; i < output_count; i++)
             moved += offer(&outputs[i], now);
         total += moved;
@@ -276,7 +181,7 @@ static bool output_remains(void)
         if (!outputs[i].dead && output_unsent(&outputs[i]) > 0)
             return true;
     }
-    return writer_with_text(WRITER_NONE) != WRITER_NONE;
+    return console_compose_remains();
 }
 
 /* What devices have taken has left them too; dead ones do not count. */
@@ -292,53 +197,41 @@ static bool outputs_idle(void)
 
 /* ---- Towards the guests ---- */
 
-/* The keyboard is the first guest's; bytes that come before there is one are dropped. */
-static void carry_input(void)
+/* Every device may type, and each has its own place in a pair of keys. */
+static void carry_input(uint64_t now)
 {
-    uint32_t budget = INPUT_MAX, put = 0;
-    uint8_t byte;
-
     for (uint32_t i = 0; i < output_count; i++) {
-        const struct console_driver *driver = &outputs[i].driver;
-        while (driver->read != NULL && budget > 0 && (port_count == 0 || ring_free(&ports[0].port.in) > 0) &&
-               driver->read(driver->context, &byte)) {
-            budget--;
-            if (port_count > 0 && ring_put(&ports[0].port.in, byte))
-                put++;
+        struct output *device = &outputs[i];
+        for (uint32_t budget = INPUT_MAX; device->driver.read != NULL && budget > 0; budget--) {
+            if (!device->held && !device->driver.read(device->driver.context, &device->held_byte))
+                break;
+            device->held = !console_key(&device->keys, device->held_byte, now);
+            if (device->held)
+                break;
         }
     }
-    if (put > 0)
-        vcpu_request(ports[0].guest->vcpus[0], REQUEST_CONSOLE);
+    console_tell_typed();
+}
+
+/* Returns true when there was something to keep: more comes. */
+static bool keep_unseen(void)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < console_line_count; i++) {
+        if (!console_line_shown(i))
+            count += console_line_keep(&console_lines[i]);
+    }
+    return count > 0;
 }
 
 static void tell_of_room(void)
 {
-    for (uint32_t i = 0; i < port_count; i++) {
-        struct console_port *port = &ports[i].port;
+    for (uint32_t i = 0; i < console_line_count; i++) {
+        struct console_port *port = &console_lines[i].port;
         if (ring_free(&port->out) >= RING_SIZE / 2 && __atomic_exchange_n(&port->wants_room, 0, __ATOMIC_ACQ_REL) != 0)
-            vcpu_request(ports[i].guest->vcpus[0], REQUEST_CONSOLE);
+            vcpu_request(console_lines[i].guest->vcpus[0], REQUEST_CONSOLE);
     }
-}
-
-/* NULL: it has none. */
-static struct console_port *line_of(const struct guest *guest)
-{
-    for (uint32_t i = 0; i < port_count; i++) {
-        if (ports[i].guest == guest)
-            return &ports[i].port;
-    }
-    return NULL;
-}
-
-void console_notify(struct guest *guest)
-{
-    struct console_port *line = line_of(guest);
-
-    if (line == NULL || line->changed == NULL)
-        return;
-    guest_devices_lock(guest);
-    line->changed(line->context);
-    guest_devices_unlock(guest);
 }
 
 /* ---- The public operations ---- */
@@ -362,43 +255,6 @@ int console_add_driver(const struct console_driver *driver)
     if (!deferred)
         console_flush();
     return error;
-}
-
-struct console_port *console_attach(struct guest *guest, void (*changed)(void *context), void *context)
-{
-    if (port_count >= GUESTS_MAX)
-        return NULL;
-    struct line_port *line = &ports[port_count++];
-    line->guest = guest;
-    line->port.changed = changed;
-    line->port.context = context;
-    return &line->port;
-}
-
-bool console_unsent(const struct guest *guest)
-{
-    const struct console_port *line = line_of(guest);
-
-    return line != NULL && ring_used(&line->out) > 0;
-}
-
-bool console_has_line(const struct guest *guest)
-{
-    return line_of(guest) != NULL;
-}
-
-uint32_t console_put(struct guest *guest, const uint8_t *bytes, uint32_t size)
-{
-    struct console_port *line = line_of(guest);
-    uint32_t taken = 0;
-
-    if (line == NULL)
-        return 0;
-    guest_devices_lock(guest);
-    while (taken < size && ring_put(&line->out, bytes[taken]))
-        taken++;
-    guest_devices_unlock(guest);
-    return taken;
 }
 
 static void own_put(const char *text, size_t size)
@@ -449,21 +305,15 @@ bool console_poll(void)
 {
     if (!serve_begin())
         return true;
-    carry_input();
+    console_follow_shell();
+    carry_input(machine_ticks());
     (void)carry_output(false);
+    bool kept = keep_unseen();
     tell_of_room();
     bool remains = output_remains();
     serve_end();
-    return remains;
-}
-
-bool console_busy(void)
-{
-    for (uint32_t i = 0; i < port_count; i++) {
-        if (__atomic_load_n(&ports[i].port.wants_room, __ATOMIC_RELAXED) != 0)
-            return true;
-    }
-    return output_remains();
+    console_shell_run();
+    return remains || kept;
 }
 
 void console_flush(void)

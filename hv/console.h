@@ -2,6 +2,10 @@
 /*
  * The host's console and the guests' serial lines. Every writer owns a ring; one CPU at a time (the
  * monitor CPU, or CPU 0 between exits) carries bytes between the rings and the host's device, so no guest waits for it.
+ *
+ * With one guest the console is its serial line, byte for byte. With several it shows either all, each line behind its
+ * guest's name, or one byte for byte, and Ctrl-] and a digit choose. What a guest writes while it is not shown is kept,
+ * CONSOLE_KEPT_SIZE bytes of it, and shown when its turn comes. Lines of the hypervisor come in between in every view.
  */
 #ifndef HV_CONSOLE_H
 #define HV_CONSOLE_H
@@ -41,10 +45,8 @@ struct console_port {
 #define CONSOLE_DRIVERS_MAX 4u
 int console_add_driver(const struct console_driver *driver);
 
-/*
- * A serial line for a guest, before guests run, valid for good. The first one gets the keyboard. Returns NULL when
- * there are GUESTS_MAX.
- */
+/* A serial line for a guest, before guests run, valid for good. Returns NULL when there are GUESTS_MAX. */
+#define CONSOLE_KEPT_SIZE 65536u /* bytes that a guest wrote and nobody has seen; a power of two */
 struct console_port *console_attach(struct guest *guest, void (*changed)(void *context), void *context);
 
 /* True when the guest has a serial line. */
@@ -65,6 +67,12 @@ void console_notify(struct guest *guest);
 bool console_unsent(const struct guest *guest);
 
 /*
+ * Show the guest of this name, or all ("all" or ""), and say so. Before guests run; from then on keys choose. What is
+ * typed goes to the guest that was shown alone last, at first to the first one that has a serial line.
+ */
+void console_focus(const char *name);
+
+/*
  * Write text of the hypervisor itself; "\n" ends a line. From any CPU. The oldest unsent text is never overwritten: a
  * text that does not fit is lost whole, and a line tells how many were. Until console_defer, waits until the text is
  * sent.
@@ -74,12 +82,11 @@ void console_write(const char *text, size_t size);
 /* Start-up is over: from now on console_write only queues, and console_poll sends. */
 void console_defer(void);
 
-/* Carry bytes both ways without waiting. Called by the CPU that serves the console. Returns true when output remains.
+/*
+ * Carry bytes both ways without waiting. Called by the CPU that serves the console. Returns true when more is to be
+ * done soon: every millisecond then, instead of every ten.
  */
 bool console_poll(void);
-
-/* True while something is unsent: the serving CPU then polls every millisecond instead of every ten. */
-bool console_busy(void);
 
 /* Send everything, until it has left the devices, waiting as long as it takes (bounded): before power-off and in a
  * panic. */
@@ -90,5 +97,23 @@ void console_flush(void);
  * Returns false when another CPU did so before; this one then has nothing to say.
  */
 bool console_panic(void);
+
+/*
+ * What Ctrl-] h opens. While the shell is open it gets what is typed, what guests write is kept, and lines of the
+ * hypervisor come as always. Called by console_poll at its end, on its CPU.
+ */
+struct console_shell {
+    void (*draw)(void);         /* write the prompt and the unfinished line: it was opened, or lines came in between */
+    void (*byte)(uint8_t byte); /* typed */
+};
+
+/* Before guests run. `shell` stays valid for good. */
+void console_set_shell(const struct console_shell *shell);
+
+/* Both on the CPU that polls. Write text of the shell, without a prefix. Returns how many bytes were taken. */
+size_t console_shell_write(const char *text, size_t size);
+
+/* Give the console back to what was shown before. */
+void console_shell_close(void);
 
 #endif

@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One console for several guests: whose lines are shown and how, what is kept of the others, and what keys do.
+ */
+#include <stdio.h>
+
+#include "tests/unit/fake_console.h"
+
+#define LINUX(text) "\033[36mlinux| " text "\033[m\r\n"
+#define RT(text)    "\033[33mrt   | " text "\033[m\r\n"
+#define SANE        "\x18\033[!p\033[m\033(B\017"
+#define NO_SHELL    "bulkhead: console: this version has no shell\r\n"
+#define NO_KEY      "bulkhead: console: that key means nothing behind Ctrl-]; Ctrl-] ? lists the keys\r\n"
+#define ALONE(name) "bulkhead: console: guest \"" name "\" alone; Ctrl-] 0 shows all, Ctrl-] ? lists the keys\r\n"
+#define TOGETHER(name)                                                                                                 \
+    "bulkhead: console: all guests; what is typed goes to guest \"" name "\"; Ctrl-] ? lists the keys\r\n"
+
+static struct screen *screen;
+
+/* Two guests and one device; `alone`: the guest in focus, -1: none. What starting says is not looked at. */
+static void start(int alone)
+{
+    screen = add_screen(SIZE_MAX);
+    add_guest(0);
+    add_guest(1);
+    console_focus(alone < 0 ? "all" : names[alone]);
+    console_defer();
+    poll_for_ms(2);
+    screen->length = 0;
+}
+
+/* All that came since last asked. */
+static void expect_shown(const char *text)
+{
+    screen->text[screen->length] = '\0';
+    assert_string_equal(screen->text, text);
+    screen->length = 0;
+}
+
+static void press(const char *keys)
+{
+    screen->keys = keys;
+    poll_for_ms(2);
+    assert_string_equal(screen->keys, "");
+}
+
+/* What a guest got since last asked. */
+static void expect_typed(unsigned i, const char *text)
+{
+    uint8_t byte;
+
+    for (; *text != '\0'; text++) {
+        assert_true(ring_take(&lines[i]->in, &byte));
+        assert_int_equal(byte, (uint8_t)*text);
+    }
+    assert_int_equal(ring_used(&lines[i]->in), 0);
+}
+
+static void each_line_has_its_name(void **state)
+{
+    (void)state;
+    start(-1);
+    guest_write(0, "one\r\none again\r\n");
+    guest_write(1, "two\r\n\r\n");
+    poll_for_ms(2);
+    expect_shown(LINUX("one") RT("two") LINUX("one again") RT(""));
+    log_info("own");
+    poll_for_ms(1);
+    expect_shown("bulkhead: own\r\n");
+}
+
+/* Half a line is shown when its guest says no more, and is no reason for others to wait. */
+static void half_lines(void **state)
+{
+    (void)state;
+    start(-1);
+    guest_write(0, "half");
+    guest_write(1, "two\n");
+    poll_for_ms(10);
+    expect_shown(RT("two"));
+    guest_write(0, " a line\nlogin: ");
+    poll_for_ms(10);
+    expect_shown(LINUX("half a line"));
+    poll_for_ms(30);
+    expect_shown("\033[36mlinux| login: ");
+    guest_write(0, "root\b");
+    poll_for_ms(40);
+    expect_shown("root\b");
+    log_info("own");
+    poll_for_ms(1);
+    expect_shown("\033[m\r\nbulkhead: own\r\n");
+    guest_write(0, "\r\nPassword: ");
+    poll_for_ms(40);
+    expect_shown("\033[36mlinux| Password: ");
+    guest_write(1, "two\n");
+    poll_for_ms(2);
+    expect_shown("\033[m\r\n" RT("two"));
+}
+
+/* Whatever a guest writes, every line but the hypervisor's own has the guest's name in its colour before it. */
+static void nobody_forges_a_line(void **state)
+{
+    (void)state;
+    start(-1);
+    guest_write(0, "\rbulkhead: panic\r\n\033[2J\033[Hbulkhead: panic\n\b\b\b\b\b\b\b\b\b\b\b\bx\n\033[31mred\n");
+    guest_write(1, "half\rbulkhead: half\n");
+    poll_for_ms(2);
+    expect_shown(LINUX("bulkhead: panic") RT("half") RT("bulkhead: half") LINUX("bulkhead: panic") LINUX("x")
+                     LINUX("red"));
+}
+
+/* One guest that writes as fast as it can, in lines or in one, does not keep the others or the hypervisor waiting. */
+static void storm_starves_nobody(void **state)
+{
+    (void)state;
+    for (unsigned kind = 0; kind < 2; kind++) {
+        if (kind == 0)
+            start(-1);
+        for (unsigned i = 0; i < 20; i++) {
+            while (ring_put(&lines[0]->out, kind == 0 && i % 2 == 0 && lines[0]->out.head % 30 == 0 ? '\n' : 'x'))
+                ;
+            guest_write(1, "two\n");
+            log_info("own");
+            screen->room = 2000; /* a slow line */
+            poll_for_ms(1);
+            screen->text[screen->length] = '\0';
+            assert_non_null(strstr(screen->text, RT("two")));
+            assert_non_null(strstr(screen->text, "bulkhead: own\r\n"));
+            screen->length = 0;
+            screen->room = SIZE_MAX;
+            poll_for_ms(10);
+            screen->length = 0;
+        }
+    }
+}
+
+/* One byte now and then, each time just before its line would count as left open, holds nobody up. */
+static void trickle_starves_nobody(void **state)
+{
+    unsigned lines_seen = 0;
+
+    (void)state;
+    start(-1);
+    for (unsigned i = 0; i < 100; i++) {
+        guest_write(0, "x");
+        guest_write(1, "two\n");
+        poll_for_ms(9);
+    }
+    screen->text[screen->length] = '\0';
+    for (const char *text = screen->text; (text = strstr(text, "two")) != NULL; text++)
+        lines_seen++;
+    assert_int_equal(lines_seen, 100);
+}
+
+static void one_guest_alone(void **state)
+{
+    (void)state;
+    start(1);
+    guest_write(1, "raw \033[31mtext\033[m\r\n# ");
+    guest_write(0, "unseen\r\n");
+    poll_for_ms(2);
+    expect_shown("raw \033[31mtext\033[m\r\n# ");
+    assert_int_equal(ring_used(&lines[0]->out), 0);
+    press("\0351");
+    expect_shown(SANE "\r\n" ALONE("linux") "unseen\r\n");
+    press("\0350");
+    expect_shown(SANE TOGETHER("linux"));
+    press("\0352");
+    expect_shown(ALONE("rt"));
+}
+
+static void focus_is_announced(void **state)
+{
+    (void)state;
+    screen = add_screen(SIZE_MAX);
+    console_focus("");
+    expect_shown("bulkhead: console: no guest has a serial line; Ctrl-] ? lists the keys\r\n");
+    add_guest(0);
+    console_focus("");
+    expect_shown("bulkhead: console: the serial line of guest \"linux\", the only one; Ctrl-] ? lists the keys\r\n");
+    add_guest(1);
+    console_focus("mute");
+    expect_shown("bulkhead: console: guest \"mute\" has no serial line\r\n" TOGETHER("linux"));
+    console_focus("rt");
+    expect_shown(ALONE("rt"));
+}
+
+static void oldest_is_lost(void **state)
+{
+    char text[40];
+
+    (void)state;
+    start(1);
+    for (unsigned i = 0; i < 10000; i++) {
+        snprintf(text, sizeof(text), "line %04u\n", i);
+        guest_write(0, text);
+        if (i % 100 == 99)
+            assert_true(console_poll()); /* the poll comes again soon: a storm goes on */
+    }
+    expect_shown("");
+    press("\0351");
+    poll_for_ms(20);
+    /* 100000 bytes, of which 65536 are kept; the rest of the line that is cut goes too. */
+    const char *told =
+        ALONE("linux") "bulkhead: guest \"linux\": the oldest 34470 bytes of what it wrote unseen are lost\r\n"
+                       "line 3447\nline 3448\n";
+    assert_memory_equal(screen->text, told, strlen(told));
+    assert_memory_equal(screen->text + screen->length - 10, "line 9999\n", 10);
+    screen->length = 0;
+    guest_write(0, "new\n");
+    poll_for_ms(1);
+    press("\0350"); /* is told once */
+    guest_write(0, "newer\n");
+    poll_for_ms(1);
+    expect_shown("new\n" SANE TOGETHER("linux") LINUX("newer"));
+}
+
+/* What was kept comes before what is new, in every view, and the guest waits while it is shown. */
+static void kept_text_comes_first(void **state)
+{
+    (void)state;
+    start(1);
+    for (unsigned i = 0; i < 50; i++) {
+        guest_write(0, "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde\n");
+        poll_for_ms(1);
+    }
+    screen->room = 500;
+    screen->keys = "\0351";
+    poll_for_ms(1);
+    guest_write(0, "new\n");
+    lines[0]->wants_room = 1;
+    poll_for_ms(5);
+    assert_int_equal(ring_used(&lines[0]->out), 4);
+    screen->room = SIZE_MAX;
+    poll_for_ms(10);
+    assert_int_equal(ring_used(&lines[0]->out), 0);
+    assert_memory_equal(screen->text + screen->length - 10, "9abcde\nnew\n" + 1, 10);
+}
+
+static void typing_follows_the_focus(void **state)
+{
+    (void)state;
+    start(-1);
+    press("a");
+    expect_typed(0, "a");
+    assert_int_equal(requests[0], REQUEST_CONSOLE);
+    assert_int_equal(requests[1], 0);
+    press("b\0352c\0350d");
+    expect_typed(0, "b");
+    expect_typed(1, "cd");
+    assert_int_equal(requests[1], REQUEST_CONSOLE);
+    press("\035\035");
+    expect_typed(1, "\035");
+    press("\035\035\0351e\035\035\035\035");
+    expect_typed(1, "\035");
+    expect_typed(0, "e\035\035");
+}
+
+/* The key behind Ctrl-] never reaches a guest, whatever it is. */
+static void keys_that_mean_nothing(void **state)
+{
+    char keys[3] = "\035";
+
+    (void)state;
+    start(-1);
+    for (unsigned key = 1; key < 256; key++) {
+        if (key == 0x1d || strchr("0123456789h?", (int)key) != NULL)
+            continue;
+        keys[1] = (char)key;
+        press(keys);
+        expect_shown(NO_KEY);
+    }
+    expect_typed(0, "");
+    press("\0359\035h");
+    expect_shown("bulkhead: console: there is no guest 9 with a serial line; Ctrl-] ? lists them\r\n" NO_SHELL);
+    press("\035?");
+    expect_shown("bulkhead: console: behind Ctrl-] comes one of these keys:\r\n"
+                 "bulkhead:   1 to 9  show that guest alone\r\n"
+                 "bulkhead:   0       show all guests\r\n"
+                 "bulkhead:   h       open the shell\r\n"
+                 "bulkhead:   ?       list the keys\r\n"
+                 "bulkhead:   Ctrl-]  type one Ctrl-] to the guest\r\n"
+                 "bulkhead:   guest 1 is \"linux\", which gets what is typed\r\n"
+                 "bulkhead:   guest 2 is \"rt\"\r\n");
+}
+
+static void answers_whatever_the_log_level(void **state)
+{
+    (void)state;
+    log_set_level(LOG_ERROR);
+    start(-1);
+    press("\0352");
+    expect_shown(ALONE("rt"));
+}
+
+/* Two devices: each has its own escape key, and both show the same. */
+static void keys_of_two_devices(void **state)
+{
+    (void)state;
+    start(-1);
+    struct screen *second = add_screen(SIZE_MAX);
+    screen->keys = "\035";
+    second->keys = "2";
+    poll_for_ms(1);
+    expect_typed(0, "2");
+    second->length = 0;
+    press("2x");
+    expect_typed(1, "x");
+    expect_shown(ALONE("rt"));
+    second->text[second->length] = '\0';
+    assert_string_equal(second->text, ALONE("rt"));
+}
+
+/* A guest that does not read what is typed cannot keep the user from leaving it. */
+static void deaf_guest_does_not_hold_the_keys(void **state)
+{
+    char keys[RING_SIZE + 200];
+
+    (void)state;
+    start(0);
+    memset(keys, 'k', sizeof(keys));
+    memcpy(keys + sizeof(keys) - 6, "\0352abc", 6);
+    screen->keys = keys;
+    poll_for_ms(2000);
+    assert_string_equal(screen->keys, "");
+    expect_typed(1, "abc");
+}
+
+/* The hypervisor's line waits for the end of a control sequence, but not for ever, and is then not swallowed. */
+static void line_waits_for_a_sequence(void **state)
+{
+    (void)state;
+    start(0);
+    guest_write(0, "\033[3");
+    poll_for_ms(2);
+    log_info("own");
+    poll_for_ms(100);
+    expect_shown("\033[3");
+    guest_write(0, "1mred");
+    poll_for_ms(30);
+    expect_shown("1mred\r\nbulkhead: own\r\n");
+    guest_write(0, "\033]0;title\n");
+    poll_for_ms(2);
+    log_info("own");
+    poll_for_ms(400);
+    expect_shown("\033]0;title\n");
+    poll_for_ms(200);
+    expect_shown("\x18\r\nbulkhead: own\r\n");
+}
+
+static unsigned draws;
+static char typed[20];
+
+static void draw(void)
+{
+    draws++;
+    assert_int_equal(console_shell_write("> ", 2), 2);
+}
+
+static void take_byte(uint8_t byte)
+{
+    typed[strlen(typed)] = (char)byte;
+    assert_int_equal(console_shell_write((const char *)&byte, 1), 1);
+    if (byte == 'q')
+        console_shell_close();
+}
+
+static const struct console_shell shell = {draw, take_byte};
+
+static void shell_has_the_console(void **state)
+{
+    (void)state;
+    console_set_shell(&shell);
+    start(0);
+    guest_write(0, "# ");
+    poll_for_ms(2);
+    expect_shown("# ");
+    press("\035hls");
+    expect_shown(SANE "\r\n> ls");
+    assert_string_equal(typed, "ls");
+    expect_typed(0, "");
+    guest_write(0, "unseen\n");
+    guest_write(1, "unseen too\n");
+    log_info("own");
+    poll_for_ms(30);
+    expect_shown("\r\nbulkhead: own\r\n> "); /* and it draws itself again */
+    assert_int_equal(draws, 2);
+    press("qz"); /* what is typed behind the end is nobody's */
+    poll_for_ms(1);
+    expect_shown("q\r\n" ALONE("linux") "unseen\n");
+    expect_typed(0, "");
+    assert_string_equal(typed, "lsq");
+    press("x\035hy\0352z");
+    expect_typed(0, "x");
+    expect_typed(1, "z");
+}
+
+static void shell_writes_as_much_as_there_is_room(void **state)
+{
+    char text[2 * RING_SIZE];
+
+    (void)state;
+    console_set_shell(&shell);
+    start(-1);
+    press("\035h");
+    memset(text, '.', sizeof(text));
+    screen->length = 0;
+    assert_int_equal(console_shell_write(text, sizeof(text)), RING_SIZE);
+    assert_int_equal(console_shell_write("\n", 1), 0);
+    poll_for_ms(10);
+    assert_int_equal(screen->length, RING_SIZE);
+    assert_int_equal(console_shell_write("\n", 1), 1);
+    poll_for_ms(1);
+    assert_memory_equal(screen->text + RING_SIZE, "\r\n", 2);
+}
+
+static const struct CMUnitTest cases[] = {
+    cmocka_unit_test(each_line_has_its_name),
+    cmocka_unit_test(half_lines),
+    cmocka_unit_test(nobody_forges_a_line),
+    cmocka_unit_test(storm_starves_nobody),
+    cmocka_unit_test(trickle_starves_nobody),
+    cmocka_unit_test(one_guest_alone),
+    cmocka_unit_test(focus_is_announced),
+    cmocka_unit_test(oldest_is_lost),
+    cmocka_unit_test(kept_text_comes_first),
+    cmocka_unit_test(typing_follows_the_focus),
+    cmocka_unit_test(keys_that_mean_nothing),
+    cmocka_unit_test(answers_whatever_the_log_level),
+    cmocka_unit_test(keys_of_two_devices),
+    cmocka_unit_test(deaf_guest_does_not_hold_the_keys),
+    cmocka_unit_test(line_waits_for_a_sequence),
+    cmocka_unit_test(shell_has_the_console),
+    cmocka_unit_test(shell_writes_as_much_as_there_is_room),
+};
+
+int main(int count, char **arguments)
+{
+    (void)count;
+    return run_cases("console_focus", cases, ARRAY_SIZE(cases), arguments);
+}
