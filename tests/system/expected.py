@@ -35,6 +35,15 @@ LOADED_BY = LINE + r"{protocol}\b"  # "multiboot 1", "multiboot 2"
 NO_CONFIGURATION = LINE + r"no configuration"
 STARTER_GUEST = r"^(bulkhead: )?\s*\[guest\."
 
+# The console, its escape key and what it answers.
+KEY = "\x1d"
+CONSOLE_ALL = LINE + r'console: all guests; what is typed goes to guest "{name}"'
+CONSOLE_ALONE = LINE + r'console: guest "{name}" alone'
+CONSOLE_ONLY = LINE + r'console: the serial line of guest "{name}", the only one'
+CONSOLE_NUMBER = LINE + r'guest (\d) is "{name}"'
+CONSOLE_NO_KEY = LINE + r"console: that key means nothing"
+CONSOLE_NO_SHELL = LINE + r"console: this version has no shell"
+
 # The flat guest of our own.
 HELLO = r"hello"
 

@@ -4,22 +4,42 @@
 import itertools
 import re
 
+import expected
+
 PROMPT = r"bulkhead-demo:[^\n]*# $"
 KERNEL_LINE = re.compile(r"^\[ *\d+\.\d+\] .*\n?", re.MULTILINE)
 
 
 class LinuxShell:
-    def __init__(self, machine):
+    """One of several guests is named, and has the console to itself while it is used."""
+
+    def __init__(self, machine, guest=None):
         self.machine = machine
+        self.guest = guest
+        self._key = None
         self._numbers = itertools.count(1)
 
+    def select(self):
+        """Gives this guest the console and the keys, by its number in the list that Ctrl-] ? prints."""
+        if self.guest is None:
+            return
+        if self._key is None:
+            self.machine.send(f"{expected.KEY}?")
+            self._key = self.machine.expect(expected.CONSOLE_NUMBER.format(name=self.guest))[1]
+        self.machine.send(f"{expected.KEY}{self._key}")
+        self.machine.expect(expected.CONSOLE_ALONE.format(name=self.guest))
+
     def wait_prompt(self, timeout_s=60):
+        if self.guest is not None:
+            self.select()
+            self.machine.send("\n")  # the prompt may have come while another was seen: it comes again
         if "panic" in self.machine.expect(rf"{PROMPT}|Kernel panic - .*", timeout_s)[0]:
             raise AssertionError("Linux panicked before its prompt")
         return self
 
     def run(self, command: str, timeout_s=20) -> str:
         """Types a command and returns what it printed. The marks around it are typed so that their echo differs."""
+        self.select()
         number = next(self._numbers)
         self.machine.send(f"echo BEG''IN{number}; {command}; echo EN''D{number}\n")
         self.machine.expect(rf"^BEGIN{number}\n", timeout_s)

@@ -20,8 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 IMAGE = ROOT / "build/bulkhead.elf"
 
 # Complete terminal control sequences and carriage returns, which no expectation wants to know of.
-CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[()][A-Z0-9]|\x1b[=>78cM]|[\r\0\a]")
-CONTROL_CUT = re.compile(r"\x1b(\[[0-9;?]*)?$")
+CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[()][A-Z0-9]|\x1b[=>78cM]|[\r\0\a\x0f\x18]")
+CONTROL_CUT = re.compile(r"\x1b(\[[0-9;?]*[ -/]*|[()])?$")
 
 
 class End(enum.Enum):
@@ -238,6 +238,14 @@ class Machine:
                     raise self._error(f"no {pattern!r} within {timeout_s * self.slowness} s")
                 self.console.changed.wait(left)
         raise self._error(f"no {pattern!r} before the machine ended: {self.wait_end(5).value}")
+
+    def expect_of(self, guest: str, pattern: str, timeout_s=30) -> re.Match:
+        """Waits for a pattern in a guest's line, where the console shows all guests; reads up to its end."""
+        return self.expect(rf"^{guest} *\| .*{pattern}", timeout_s)
+
+    def text_of(self, guest: str) -> str:
+        """What a guest wrote while the console showed all guests."""
+        return "\n".join(re.findall(rf"^{guest} *\| (.*)$", self.console.text, re.MULTILINE))
 
     def read_all(self, timeout_s=30) -> str:
         """Everything the console said until the machine ended by itself."""
