@@ -169,6 +169,36 @@ static void one_guest_alone(void **state)
     expect_shown(ALONE("rt"));
 }
 
+static unsigned count_z(void)
+{
+    unsigned count = 0;
+
+    for (size_t i = 0; i < screen->length; i++)
+        count += screen->text[i] == 'Z';
+    return count;
+}
+
+/* A line that a slow device has taken half of stays its guest's: the rest is not shown in another's place, nor lost. */
+static void line_is_cut_by_another_view(void **state)
+{
+    (void)state;
+    start(-1);
+    screen->room = 0;
+    for (unsigned i = 0; i < 1500; i++)
+        guest_write(0, "Z");
+    poll_for_ms(2);
+    press("\0352");
+    screen->room = SIZE_MAX;
+    poll_for_ms(2);
+    unsigned before = count_z();
+    const char *told = "Z\033[m\r\n" ALONE("rt");
+    assert_in_range(before, 700, 1000);
+    assert_memory_equal(screen->text + screen->length - strlen(told), told, strlen(told));
+    press("\0350");
+    poll_for_ms(30);
+    assert_int_equal(count_z(), 1500);
+}
+
 static void focus_is_announced(void **state)
 {
     (void)state;
@@ -421,6 +451,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(storm_starves_nobody),
     cmocka_unit_test(trickle_starves_nobody),
     cmocka_unit_test(one_guest_alone),
+    cmocka_unit_test(line_is_cut_by_another_view),
     cmocka_unit_test(focus_is_announced),
     cmocka_unit_test(oldest_is_lost),
     cmocka_unit_test(kept_text_comes_first),
