@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * All device models, in the order in which a guest gets them: interrupt controllers before those that interrupt.
+ * All device models.
  */
+#include "drivers/virtual/registry.h"
+
 #include "drivers/virtual/vacpi.h"
 #include "drivers/virtual/vioapic.h"
 #include "drivers/virtual/vkeyboard.h"
@@ -15,7 +17,6 @@
 #include "drivers/virtual/vvga.h"
 #include "hv/device.h"
 
-const struct device_ops *const device_registry[] = {
-    &vlapic_device,    &vioapic_device, &vpic_device, &vpit_device, &vrtc_device,  &vuart_device,
-    &vkeyboard_device, &vsystem_device, &vvga_device, &vpci_device, &vacpi_device, NULL,
-};
+#define MODEL(name) &v##name##_device,
+
+const struct device_ops *const device_registry[] = {DEVICE_MODELS(MODEL) NULL};
