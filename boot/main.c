@@ -28,6 +28,8 @@
 #include "hv/options.h"
 #include "hv/pages.h"
 
+extern const uint8_t image_load_start[], image_load_end[];
+
 void boot_main(uint32_t magic, uint32_t information);
 
 static struct boot_info boot_info;
@@ -150,6 +152,8 @@ void boot_main(uint32_t magic, uint32_t information)
                   magic);
         give_up();
     }
+    places.image_base = (uint64_t)(uintptr_t)image_load_start;
+    places.image_size = (uint64_t)(uintptr_t)image_load_end - places.image_base;
     if (place_choose(&boot_info, virt_stage2_largest(), &places) != 0) {
         log_error("the memory map has no room for Bulkhead's %lu KiB below 4 GiB", PLACE_POOL_MIN / KIB(1));
         give_up();

@@ -4,10 +4,7 @@
  */
 #include "boot/place.h"
 
-#include "arch/hostmap.h"
 #include "hv/error.h"
-
-extern const uint8_t image_load_start[], image_load_end[];
 
 /* 8 MiB, and 1 MiB for every 4 GiB of RAM: the hypervisor's own tables grow with what they map. */
 #define POOL_BASE         MIB(8)
@@ -76,8 +73,6 @@ int place_choose(const struct boot_info *info, uint64_t stage2_page, struct boot
         if (info->memory[i].type == BOOT_MEMORY_RAM)
             ram += info->memory[i].size;
     }
-    places->image_base = (uint64_t)(uintptr_t)image_load_start;
-    places->image_size = (uint64_t)(uintptr_t)image_load_end - places->image_base;
     places->pool_size = pool_size(ram, stage2_page);
     places->pool_base = find_highest(info, places, places->pool_size, POOL_ALIGNMENT, MIB(1), POOL_LIMIT);
     /* No such piece: what there is. A guest whose tables find no room is refused. */

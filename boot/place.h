@@ -11,7 +11,7 @@
 #define PLACE_POOL_MIN MIB(4)
 
 struct boot_places {
-    hpa_t image_base;
+    hpa_t image_base; /* what the loader has filled */
     uint64_t image_size;
     hpa_t pool_base; /* page tables, control blocks, stacks, model state */
     uint64_t pool_size;
@@ -19,9 +19,9 @@ struct boot_places {
 };
 
 /*
- * Choose from the memory map, clear of the image and the modules, below 4 GiB, as high as possible so that guests get
- * what is left in one piece. The pool has room for tables that map all RAM to guests in pages of `stage2_page` bytes,
- * or is as large as memory below 4 GiB allows. Returns 0 or E_NOMEM.
+ * Choose all but the image's place, which the caller has filled in, from the memory map: clear of image and modules,
+ * below 4 GiB, as high as possible so that guests get what is left in one piece. The pool has room for tables that map
+ * all RAM to guests in pages of `stage2_page` bytes, or is as large as memory below 4 GiB allows. Returns 0 or E_NOMEM.
  */
 int place_choose(const struct boot_info *info, uint64_t stage2_page, struct boot_places *places);
 

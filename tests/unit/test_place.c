@@ -13,8 +13,7 @@
 #include "hv/error.h"
 #include "hv/pagetable.h"
 
-/* The linker gives them to the hypervisor; here they are somewhere that no memory map names. */
-const uint8_t image_load_start[1], image_load_end[1];
+#define IMAGE_SIZE MIB(1)
 
 static struct boot_info info;
 
@@ -50,7 +49,7 @@ static void test_size(void **state)
         {GIB(3), GIB(13), PAGE_SIZE_4K, MIB(44)}, /* 8 MiB, 4 and 32 */
         {GIB(3), GIB(253), PAGE_SIZE_4K, MIB(8 + 64 + 512)},
     };
-    struct boot_places places;
+    struct boot_places places = {.image_base = MIB(1), .image_size = IMAGE_SIZE};
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -66,7 +65,7 @@ static void test_size(void **state)
 /* Where it does not fit, it is what fits, down to 4 MiB. */
 static void test_no_room(void **state)
 {
-    struct boot_places places;
+    struct boot_places places = {.image_base = MIB(1), .image_size = IMAGE_SIZE};
 
     (void)state;
     machine(MIB(256), GIB(252));
@@ -82,7 +81,7 @@ static void test_no_room(void **state)
 /* Modules, reserved ranges and the image are left alone. */
 static void test_clear_of_others(void **state)
 {
-    struct boot_places places;
+    struct boot_places places = {.image_base = MIB(1), .image_size = IMAGE_SIZE};
 
     (void)state;
     machine(GIB(1), 0);
@@ -93,6 +92,9 @@ static void test_clear_of_others(void **state)
     assert_int_equal(place_choose(&info, PAGE_SIZE_4K, &places), 0);
     assert_int_equal(places.pool_base, GIB(1) - MIB(16));
     assert_int_equal(places.pool_size, MIB(12));
+    places.image_base = GIB(1) - MIB(8);
+    assert_int_equal(place_choose(&info, PAGE_SIZE_4K, &places), 0);
+    assert_int_equal(places.pool_base, GIB(1) - MIB(32)); /* below image and module */
 }
 
 int main(void)
