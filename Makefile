@@ -99,6 +99,10 @@ test-unit: $(UNIT_TESTS:%=$(BUILD)/unit/%) fuzz-replay
 	done; [ $$failed = 0 ] && echo "unit: $(words $(UNIT_TESTS)) programs passed"
 	@/usr/bin/python3 -m pytest -q tests/unit
 
+# ---- The checker of configurations ---------------------------------------------------------------------
+
+include guests/check/checker.mk
+
 # ---- Everything else ---------------------------------------------------------------------------------
 
 include tests/check.mk

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # What must be right without running the image: style, layers, headers, lint, both compilers; and the fuzzers.
 # The Makefile that includes it provides BUILD, CFLAGS, NATIVE_CFLAGS, IMAGE_SOURCES, GUEST_SOURCES, GUEST_CFLAGS,
-# NATIVE_SOURCES, NATIVE_LIBRARY and the rules for native objects.
+# CHECKER, CHECKER_SOURCES, CHECKER_CFLAGS, NATIVE_SOURCES, NATIVE_LIBRARY and the rules for native objects.
 
 FOLDERS      := boot arch hv drivers guests tests
 find_files    = $(sort $(shell find $(FOLDERS) -path '*/corpus' -prune -o -type f \( $(1) \) -print))
@@ -11,8 +11,8 @@ TEXT_FILES    = $(call find_files,-name '*.[chS]' -o -name '*.py' -o -name '*.sh
 HEADERS       = $(filter %.h,$(C_FILES))
 IMAGE_C_FILES = $(filter %.c,$(IMAGE_SOURCES))
 
-.PHONY: check check-format check-tree check-headers check-lint check-compilers
-check: check-format check-tree check-headers check-lint check-compilers
+.PHONY: check check-format check-tree check-headers check-lint check-compilers check-configs
+check: check-format check-tree check-headers check-lint check-compilers check-configs
 	@echo "check: passed"
 
 check-format:
@@ -24,7 +24,7 @@ check-tree:
 
 # Each header alone, with both compilers.
 gcc_only      := -fno-tree-loop-distribute-patterns
-header_flags   = $(if $(filter tests/%,$(1)),$(NATIVE_CFLAGS),$(filter-out $(gcc_only),$(CFLAGS)))
+header_flags   = $(if $(filter tests/% guests/check/%,$(1)),$(NATIVE_CFLAGS),$(filter-out $(gcc_only),$(CFLAGS)))
 check-headers:
 	@failed=0; $(foreach header,$(HEADERS),for compiler in gcc clang; do \
 	    $$compiler $(call header_flags,$(header)) -fsyntax-only -include $(header) -x c /dev/null || failed=1; done;) \
@@ -33,7 +33,7 @@ check-headers:
 check-lint:
 	@cppcheck -j2 --quiet --enable=warning,performance,portability,style --std=c11 --platform=unix64 -I. -I$(BUILD) \
 	    --template='{file}:{line}: {id}: {message}' --suppressions-list=tests/cppcheck.suppressions \
-	    --error-exitcode=1 $(IMAGE_C_FILES)
+	    --error-exitcode=1 $(IMAGE_C_FILES) $(CHECKER_SOURCES)
 
 # No warning from either compiler: the image and the guests are gcc's, and each source of them is compiled by clang too.
 $(BUILD)/clang/%.c.o: %.c
@@ -44,10 +44,18 @@ $(BUILD)/clang/guests/%.c.o: guests/%.c
 	@mkdir -p $(@D)
 	$(Q)clang $(filter-out $(gcc_only),$(GUEST_CFLAGS)) -MMD -MP -c $< -o $@
 
+$(BUILD)/clang/guests/check/%.c.o: guests/check/%.c
+	@mkdir -p $(@D)
+	$(Q)clang $(CHECKER_CFLAGS) -MMD -MP -c $< -o $@
+
 $(BUILD)/clang/drivers/virtual/vacpi_tables.c.o: $(BUILD)/dsdt.hex
 
-clang_objects := $(patsubst %,$(BUILD)/clang/%.o,$(filter %.c,$(IMAGE_SOURCES)) $(GUEST_SOURCES))
+clang_objects := $(patsubst %,$(BUILD)/clang/%.o,$(filter %.c,$(IMAGE_SOURCES)) $(GUEST_SOURCES) $(CHECKER_SOURCES))
 check-compilers: $(IMAGE) guests $(clang_objects)
+
+# All configurations that are shipped. Their modules: our own guests, and what the demo boots.
+check-configs: $(CHECKER) guests
+	@$(CHECKER) --modules-from $(BUILD)/guests --module vmlinuz --module initramfs $(wildcard guests/*.toml) > /dev/null
 
 # ---- Fuzzing: clang's libFuzzer on the same sources as the unit tests ---------------------------------
 # make fuzz FUZZ="plan config" FUZZ_SECONDS=600

@@ -19,7 +19,7 @@ HEADER = OPENING + "#ifndef HV_A_H\n#define HV_A_H\n\nint a; /* asm(x) and #if 0
 def breaches(tmp_path, monkeypatch):
     """check(path, text): the complaints about a file of that text, in a tree that has one header in each folder."""
     monkeypatch.chdir(tmp_path)
-    for folder in ("hv", "arch", "arch/vmx", "arch/svm", "drivers/virtual", "drivers/host", "boot"):
+    for folder in ("hv", "arch", "arch/vmx", "arch/svm", "drivers/virtual", "drivers/host", "boot", "guests/check"):
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "there.h").write_text("")
 
@@ -33,6 +33,7 @@ def breaches(tmp_path, monkeypatch):
 def test_good_files_pass(breaches):
     assert breaches("hv/a.h", HEADER) == []
     assert breaches("hv/a.c", OPENING + '#include "hv/there.h"\n#include <stdint.h>\nconst char *s = "asm(";\n') == []
+    assert breaches("guests/check/a.c", OPENING + "#include <stdio.h>\n") == []
     assert breaches("arch/a.c", OPENING + '#ifdef X\nasm volatile("nop");\n#endif\n') == []
 
 
@@ -63,6 +64,7 @@ def test_layers(breaches, path):
         ("hv/a.h", HEADER.replace("int a;", "\n#ifdef X\nint a;\n#endif\n"), 9),
         ("hv/a.h", HEADER.replace("#define HV_A_H", "#define HV_B_H"), 1),
         ("hv/a.c", OPENING + "#include <stdio.h>\n", 5),
+        ("guests/a.c", OPENING + "#include <stdio.h>\n", 5),
         ("hv/a.c", OPENING + '#include "there.h"\n', 5),
         ("hv/a.c", OPENING + '#include "hv/absent.h"\n', 5),
         ("hv/a.c", "int x;\n", 1),
