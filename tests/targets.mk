@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Everything around the image: what has to be installed or fetched, the demo, the ISO and the system tests.
-# The Makefile that includes it provides IMAGE, GUEST_IMAGES (what is built of guests/) and the targets check and
-# test-unit.
+# The Makefile that includes it provides IMAGE, GUEST_IMAGES (what is built of guests/), CHECKER and the targets check
+# and test-unit.
 # Only setup* installs and only build/packages/% downloads; a plain "make" needs neither.
 
 IMAGE  ?= build/bulkhead.elf
@@ -9,10 +9,10 @@ VENDOR ?= amd
 
 # ---- What has to be installed -------------------------------------------------------------------------
 
-packages_run   := gcc make binutils acpica-tools qemu-system-x86
+packages_run   := gcc libc6-dev make binutils acpica-tools qemu-system-x86
 packages_iso   := grub-common grub-pc-bin xorriso mtools
 packages_bochs := bochs bochs-term bochsbios vgabios python3
-packages_test  := libc6-dev libcmocka-dev clang clang-format cppcheck python3 python3-pytest python3-pytest-xdist
+packages_test  := libcmocka-dev clang clang-format cppcheck python3 python3-pytest python3-pytest-xdist
 install        := tests/tools/install_packages.sh
 
 .PHONY: setup setup-iso setup-intel setup-test
@@ -34,19 +34,13 @@ build/packages/%:
 	@mkdir -p $(@D)
 	@tests/tools/fetch_package.sh $* $@ $(folder)
 
-# ---- The demo: a Debian kernel, a busybox initramfs, one file that names them -------------------------
-# KERNEL=/path/to/vmlinuz takes a kernel of your own instead.
+# ---- The demo: a configuration, and the boot modules that it names ------------------------------------
+# CONFIG=path/to/NAME.toml takes another configuration. Its modules are our own guests, a Debian kernel (vmlinuz; KERNEL
+# takes one of your own), a busybox initramfs (initramfs), and the files that MODULES names.
 
-demo_config   := guests/linux.toml
-demo_files    := build/demo/linux.toml build/demo/vmlinuz build/demo/initramfs
-HV_OPTIONS    ?= console=com1
-
-.PHONY: demo
-demo: $(demo_files)
-
-build/demo/linux.toml: $(demo_config)
-	@mkdir -p $(@D)
-	@cp $< $@
+CONFIG     ?= guests/linux.toml
+MODULES    ?=
+HV_OPTIONS ?= console=com1
 
 ifdef KERNEL
 .PHONY: build/demo/vmlinuz
@@ -63,6 +57,32 @@ build/demo/initramfs: tests/tools/make_initramfs.sh $(wildcard tests/tools/initr
 	@mkdir -p $(@D)
 	@tests/tools/make_initramfs.sh $|/bin/busybox $@
 
+# What a configuration names is known to the checker, once that is built. So these goals come in a make of their own:
+# "$(call with_modules,GOAL)".
+module_goals := demo-files build/bulkhead.iso boot-amd boot-debug boot-intel
+with_modules  = $(MAKE) -s --no-print-directory $(CHECKER) && $(MAKE) -s --no-print-directory $(1)
+
+ifneq ($(filter $(module_goals),$(MAKECMDGOALS)),)
+module_names := $(shell $(CHECKER) --list-modules $(CONFIG))
+ifneq ($(.SHELLSTATUS),0)
+$(error nothing is booted: $(CONFIG) must be right first)
+endif
+CPUS         ?= $(shell $(CHECKER) --count-cpus $(CONFIG))
+all_modules  := $(MODULES) build/demo/vmlinuz build/demo/initramfs $(GUEST_IMAGES)
+module_file   = $(or $(firstword $(foreach file,$(all_modules),$(if $(filter $(1),$(notdir $(file))),$(file)))), \
+                     $(error $(CONFIG) names the boot module "$(1)"; say where it is with MODULES=path/to/$(1)))
+module_files := $(foreach name,$(module_names),$(call module_file,$(name)))
+demo_files   := $(CONFIG) $(module_files)
+endif
+
+.PHONY: demo demo-files
+demo:
+	@$(call with_modules,demo-files)
+
+demo-files: $(demo_files)
+
+# Another CONFIG is not a newer file, so it is always made.
+.PHONY: build/bulkhead.iso
 build/bulkhead.iso: $(IMAGE) $(demo_files) tests/tools/make_iso.sh
 	@tests/tools/make_iso.sh $@ $(IMAGE) "$(HV_OPTIONS)" $(demo_files)
 
@@ -71,37 +91,42 @@ build/bulkhead.iso: $(IMAGE) $(demo_files) tests/tools/make_iso.sh
 empty       :=
 comma       := ,
 MEMORY_MB   ?= 1024
-CPUS        ?= 1
 # What QEMU's emulation lacks of an EPYC is named here, or it would warn about each.
 qemu_absent := rdseed sha-ni fxsr-opt misalignsse 3dnowprefetch osvw topoext nrip-save xsavec
 QEMU_CPU    ?= EPYC,+svm,+npt$(subst $(empty) ,,$(addprefix $(comma)-,$(qemu_absent)))
 QEMU        ?= qemu-system-x86_64
 qemu        = $(QEMU) -accel tcg -cpu $(QEMU_CPU) -machine pc -m $(MEMORY_MB) -smp $(CPUS) -nic none -no-reboot \
               -display none -serial mon:stdio
-qemu_demo   = $(qemu) -kernel $(IMAGE) -append "$(HV_OPTIONS)" -initrd "$(shell echo $(demo_files) | tr ' ' ',')"
+qemu_demo   = $(qemu) -kernel $(IMAGE) -append "$(HV_OPTIONS)" -initrd "$(subst $(empty) ,$(comma),$(strip $(demo_files)))"
 
-.PHONY: run run-amd run-intel debug iso
+.PHONY: run run-amd run-intel debug iso boot-amd boot-intel boot-debug
 run: run-$(VENDOR)
 
-# The set-up comes first, then a second make that can rely on it, whatever -j says.
+# The set-up comes first, then makes that can rely on it, whatever -j says.
 run-amd: setup
-	@$(MAKE) -s --no-print-directory $(IMAGE) demo
+	@$(call with_modules,boot-amd)
+
+boot-amd: $(IMAGE) $(demo_files)
 	@echo "Booting in QEMU (AMD-V). Ctrl-A X ends the emulator, Ctrl-A H lists its other keys."
 	@$(qemu_demo)
 
 run-intel: setup-intel
-	@$(MAKE) -s --no-print-directory build/bulkhead.iso
+	@$(call with_modules,boot-intel)
+
+boot-intel: build/bulkhead.iso
 	@echo "Booting in Bochs (VT-x), about ten times slower than QEMU. Ctrl-A X ends the emulator."
 	@/usr/bin/python3 tests/system/bochs_terminal.py --iso build/bulkhead.iso --memory $(MEMORY_MB) --cpus $(CPUS)
 
 debug: setup
-	@$(MAKE) -s --no-print-directory $(IMAGE) demo
+	@$(call with_modules,boot-debug)
+
+boot-debug: $(IMAGE) $(demo_files)
 	@echo "Halted at reset, waiting for: gdb $(IMAGE) -ex 'target remote localhost:1234'"
 	@$(qemu_demo) -s -S
 
 iso: setup-iso
-	@$(MAKE) -s --no-print-directory build/bulkhead.iso
-	@echo "build/bulkhead.iso boots the demo from BIOS, as a CD or copied to a USB stick."
+	@$(call with_modules,build/bulkhead.iso)
+	@echo "build/bulkhead.iso boots $(CONFIG) from BIOS, as a CD or copied to a USB stick."
 
 # ---- System tests -------------------------------------------------------------------------------------
 # TESTS="..." passes options to pytest: TESTS="-k linux", TESTS="--machine bochs-intel".
@@ -122,7 +147,7 @@ build/planted/%.elf: build/image/tests/planted/%.c.o $(IMAGE_OBJECTS) build/imag
 -include $(planted_images:build/planted/%.elf=build/image/tests/planted/%.c.d)
 
 .PHONY: test test-files test-system test-all
-test-files: $(IMAGE) $(GUEST_IMAGES) $(planted_images) $(demo_files) | $(test_packages)
+test-files: $(IMAGE) $(GUEST_IMAGES) $(planted_images) $(CHECKER) build/demo/vmlinuz build/demo/initramfs | $(test_packages)
 
 test-system: setup-test
 	@$(MAKE) -s --no-print-directory test-files
