@@ -17,7 +17,7 @@ $(BUILD)/guests/%.bin: guests/%.S guests/flat.ld
 	$(Q)objcopy -O binary $(@:.bin=.flat) $@
 
 # The library, with hv's own string functions and formats.
-GUEST_SOURCES     := $(filter-out guests/check/%,$(wildcard guests/*.c guests/*/*.[cS]))
+GUEST_SOURCES     := $(filter-out guests/check/%,$(wildcard guests/*.c guests/*/*.c))
 GUEST_LIB_SOURCES := $(wildcard guests/lib/*.S guests/lib/*.c) hv/string.c hv/format.c
 GUEST_LIB_OBJECTS := $(GUEST_LIB_SOURCES:%=$(BUILD)/guests/objects/%.o)
 GUEST_CFLAGS      := $(filter-out -mcmodel=%,$(CFLAGS))
@@ -35,6 +35,6 @@ $(BUILD)/guests/%.elf: $(BUILD)/guests/objects/guests/%.c.o $$(addprefix $(BUILD
 	$(Q)$(CC) $(LDFLAGS) -Wl,-T,guests/lib/guest.ld -o $@64 $(filter %.o,$^)
 	$(Q)objcopy --strip-all -O elf32-i386 $@64 $@
 
-.SECONDARY: $(GUEST_LIB_OBJECTS) $(GUEST_SOURCES:%=$(BUILD)/guests/objects/%.o)
+.SECONDARY: $(GUEST_LIB_OBJECTS) $(BUILD)/guests/objects/guests/attacker/modes.S.o $(GUEST_SOURCES:%=$(BUILD)/guests/objects/%.o)
 
 -include $(FLAT_GUESTS:.bin=.d) $(GUEST_LIB_OBJECTS:.o=.d) $(GUEST_SOURCES:%=$(BUILD)/guests/objects/%.d)
