@@ -21,6 +21,7 @@ SOURCES = [
     "hv/device.c",
     "hv/gmem.c",
     "hv/irq.c",
+    "hv/stats.c",
     "hv/timer.c",
     "drivers/virtual/vacpi.c",
     "drivers/virtual/vacpi_mptable.c",
