@@ -160,6 +160,8 @@ kernel:
     jne 1f
     movb $VMMCALL_LAST, hypercall_end - 1
 1:  measure "hypercall", "movl $HYPERCALL_GUEST_ID, %eax; vmcall; hypercall_end:"
+    measure "CPUID, leaf 1", "movl $1, %eax; cpuid"
+    measure "CPUID, leaf 7", "movl $7, %eax; xorl %ecx, %ecx; cpuid"
     measure "UART register read", "movw $(COM1 + UART_STATUS), %dx; inb %dx, %al"
     measure "UART register write", "movw $(COM1 + UART_SCRATCH), %dx; outb %al, %dx"
     measure "unclaimed port read", "movw $NOBODYS_PORT, %dx; inb %dx, %al"

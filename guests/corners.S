@@ -333,6 +333,19 @@ breakpoint:
     cpuid
     testl $0x4000000, %ecx
     jz no_xsave
+    CHECK_CLEAR(0x8000000, %ecx) /* OSXSAVE follows CR4 */
+    movl %cr4, %eax
+    orl $CR4_OSXSAVE, %eax
+    movl %eax, %cr4
+    movl $1, %eax
+    cpuid
+    CHECK_SET(0x8000000, %ecx)
+    movl %cr4, %eax
+    andl $~CR4_OSXSAVE, %eax
+    movl %eax, %cr4
+    movl $1, %eax
+    cpuid
+    CHECK_CLEAR(0x8000000, %ecx)
     xorl %ecx, %ecx
     xorl %edx, %edx
     movl $1, %eax

@@ -8,6 +8,7 @@
 
 #include "hv/guest.h"
 #include "hv/hypercall.h"
+#include "hv/string.h"
 #include "hv/vcpu.h"
 
 #define ANY  UINT32_MAX
@@ -104,6 +105,8 @@ void cpuid_policy_init(uint64_t apic_timer_hz)
 {
     uint32_t basic_limit = machine_cpuid(0, 0).eax, extended_limit = machine_cpuid(EXTENDED, 0).eax;
 
+    memset(basic, 0, sizeof(basic));
+    memset(extended, 0, sizeof(extended));
     for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
         const struct cpuid_row *row = &rows[i];
         bool is_extended = (row->leaf & EXTENDED) != 0;
@@ -116,7 +119,8 @@ void cpuid_policy_init(uint64_t apic_timer_hz)
     vendor_is_amd = basic[0].ecx == 0x444d4163 || basic[0].ecx == 0x656e6975; /* "cAMD", "uine" of HygonGenuine */
     basic[1].ecx |= (uint32_t)BIT(31);                                        /* a hypervisor is present */
     basic[1].ecx |= (uint32_t)BIT(24); /* the local APIC model has TSC-deadline mode whatever the processor's own has */
-    basic[6].eax |= (uint32_t)BIT(2);
+    if (basic_limit >= 6)
+        basic[6].eax |= (uint32_t)BIT(2);
     tsc_khz = (uint32_t)(machine_ticks_hz() / 1000);
     apic_timer_khz = (uint32_t)(apic_timer_hz / 1000);
 }
@@ -233,20 +237,33 @@ static __attribute__((noinline)) struct cpuid_result leaf_hypervisor(uint32_t le
     }
 }
 
-/* Leaf 1: ids, CR4.OSXSAVE, and a disabled local APIC is not there. Intel SDM vol. 3, "Enabling or Disabling the Local
- * APIC". */
-static struct cpuid_result leaf_features(struct vcpu *vcpu, struct cpuid_result result)
+#define LEAF1_EDX_APIC          BIT(9)
+#define LEAF1_EDX_HTT           BIT(28)
+#define LEAF1_ECX_OSXSAVE_SHIFT 27
+
+void cpuid_features_update(struct vcpu *vcpu, bool has_apic)
 {
     uint32_t count = vcpu->guest->vcpu_count;
-    uint64_t apic_base;
+    struct cpuid_result result = basic[1];
 
     result.ebx |= (uint32_t)vcpu->number << 24 | count << 16;
     if (count > 1)
-        result.edx |= (uint32_t)BIT(28);
-    if ((vcpu_read(vcpu, VCPU_CR4) & BIT(18)) != 0)
-        result.ecx |= (uint32_t)BIT(27);
-    if (vcpu->irq->msr_read(vcpu, 0x1b, &apic_base) == 0 && (apic_base & BIT(11)) == 0)
-        result.edx &= ~(uint32_t)BIT(9);
+        result.edx |= (uint32_t)LEAF1_EDX_HTT;
+    if (!has_apic)
+        result.edx &= ~(uint32_t)LEAF1_EDX_APIC;
+    vcpu->features = result;
+}
+
+static inline uint32_t features_ecx(const struct vcpu *vcpu)
+{
+    return vcpu->features.ecx | (uint32_t)vcpu->os_xsave << LEAF1_ECX_OSXSAVE_SHIFT;
+}
+
+static struct cpuid_result leaf_features(const struct vcpu *vcpu)
+{
+    struct cpuid_result result = vcpu->features;
+
+    result.ecx = features_ecx(vcpu);
     return result;
 }
 
@@ -262,13 +279,12 @@ static struct cpuid_result leaf_caches(const struct vcpu *vcpu, uint32_t leaf, u
 /* Leaves, by their low five bits, whose answer is not just the kept one: it depends on the subleaf or the vCPU. */
 #define LEAVES_DYNAMIC (BIT(0x1) | BIT(0x4) | BIT(0x7) | BIT(0x8) | BIT(0xb) | BIT(0xd) | BIT(0x1f))
 
-static __attribute__((noinline)) struct cpuid_result leaf_dynamic(struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf,
-                                                                  struct cpuid_result result)
+static struct cpuid_result leaf_dynamic(struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf, struct cpuid_result result)
 {
     uint32_t count = vcpu->guest->vcpu_count;
 
     switch (leaf) {
-    case 0x1: return leaf_features(vcpu, result);
+    case 0x1: return leaf_features(vcpu);
     case 0x4: return leaf_caches(vcpu, leaf, subleaf);
     case 0x7: return subleaf == 0 ? result : (struct cpuid_result){0, 0, 0, 0};
     case 0xb:
@@ -286,20 +302,62 @@ static __attribute__((noinline)) struct cpuid_result leaf_dynamic(struct vcpu *v
     }
 }
 
+/* The block that keeps a leaf, NULL for those of hypervisors. */
+static inline const struct cpuid_result *block_of(uint32_t leaf)
+{
+    if (leaf < LEAVES_MAX)
+        return basic;
+    return leaf - EXTENDED < LEAVES_MAX ? extended : NULL;
+}
+
+static inline bool is_dynamic(uint32_t leaf)
+{
+    return (LEAVES_DYNAMIC >> leaf % LEAVES_MAX & 1) != 0;
+}
+
 struct cpuid_result cpuid_policy(struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf)
 {
-    const struct cpuid_result *block = basic;
+    const struct cpuid_result *block = block_of(leaf);
 
-    if (leaf >= LEAVES_MAX) {
-        if (leaf - EXTENDED >= LEAVES_MAX)
-            return leaf_hypervisor(leaf);
-        block = extended;
-    }
+    if (block == NULL)
+        return leaf_hypervisor(leaf);
     /* Beyond the last leaf: AMD reads zero, Intel the last basic leaf, which is zero here as well. */
     if (leaf > block[0].eax)
         return (struct cpuid_result){0, 0, 0, 0};
-    uint32_t index = leaf % LEAVES_MAX;
-    if ((LEAVES_DYNAMIC >> index & 1) != 0)
-        return leaf_dynamic(vcpu, leaf, subleaf, block[index]);
-    return block[index];
+    const struct cpuid_result *kept = &block[leaf % LEAVES_MAX];
+    return is_dynamic(leaf) ? leaf_dynamic(vcpu, leaf, subleaf, *kept) : *kept;
+}
+
+static inline enum verdict answer(struct vcpu *vcpu, const struct cpuid_result *result)
+{
+    vcpu->gpr[GPR_RAX] = result->eax;
+    vcpu->gpr[GPR_RBX] = result->ebx;
+    vcpu->gpr[GPR_RCX] = result->ecx;
+    vcpu->gpr[GPR_RDX] = result->edx;
+    return RESUME_AFTER;
+}
+
+static __attribute__((noinline)) enum verdict answer_slowly(struct vcpu *vcpu, uint32_t leaf)
+{
+    struct cpuid_result result = cpuid_policy(vcpu, leaf, (uint32_t)vcpu->gpr[GPR_RCX]);
+
+    return answer(vcpu, &result);
+}
+
+/* The leaves that programs ask most, in as few instructions as can be. Of the others a call would make this one save
+ * registers. A kept leaf beyond the last is zero. */
+enum verdict cpuid_exit(struct vcpu *vcpu, struct vmexit *exit)
+{
+    uint32_t leaf = (uint32_t)vcpu->gpr[GPR_RAX];
+    const struct cpuid_result *block = block_of(leaf);
+
+    (void)exit;
+    if (block != NULL && !is_dynamic(leaf))
+        return answer(vcpu, &block[leaf % LEAVES_MAX]);
+    if (leaf != 1)
+        return answer_slowly(vcpu, leaf);
+    uint32_t ecx = features_ecx(vcpu);
+    (void)answer(vcpu, &vcpu->features);
+    vcpu->gpr[GPR_RCX] = ecx;
+    return RESUME_AFTER;
 }

@@ -5,10 +5,10 @@
 #ifndef HV_CPUID_H
 #define HV_CPUID_H
 
+#include "hv/exit.h"
 #include "hv/machine.h"
 #include "hv/types.h"
 
-struct guest;
 struct vcpu;
 
 #define CPUID_SIGNATURE     0x40000000u /* "BulkheadHyp " in EBX, ECX, EDX; EAX: highest leaf of this block */
@@ -31,6 +31,14 @@ void cpuid_policy_hide(enum cpuid_feature feature);
 
 /* The answer to CPUID on this vCPU, now. */
 struct cpuid_result cpuid_policy(struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf);
+
+/* The answers of leaf 1 that follow the vCPU, but for CR4.OSXSAVE: its ids, and whether its local APIC is enabled,
+ * which the local APIC's model says whenever that may have changed. Intel SDM vol. 3, "Enabling or Disabling the Local
+ * APIC". */
+void cpuid_features_update(struct vcpu *vcpu, bool has_apic);
+
+/* The handler of an exited CPUID: the answer goes to the guest's EAX, EBX, ECX and EDX. */
+enum verdict cpuid_exit(struct vcpu *vcpu, struct vmexit *exit);
 
 /* Width of guest-physical addresses that the policy tells guests. */
 uint8_t cpuid_physical_bits(void);

@@ -62,18 +62,6 @@ static enum verdict exit_nmi_window(struct vcpu *vcpu, struct vmexit *exit)
     return RESUME;
 }
 
-static enum verdict exit_cpuid(struct vcpu *vcpu, struct vmexit *exit)
-{
-    struct cpuid_result result = cpuid_policy(vcpu, (uint32_t)vcpu->gpr[GPR_RAX], (uint32_t)vcpu->gpr[GPR_RCX]);
-
-    (void)exit;
-    vcpu->gpr[GPR_RAX] = result.eax;
-    vcpu->gpr[GPR_RBX] = result.ebx;
-    vcpu->gpr[GPR_RCX] = result.ecx;
-    vcpu->gpr[GPR_RDX] = result.edx;
-    return RESUME_AFTER;
-}
-
 static enum verdict exit_halt(struct vcpu *vcpu, struct vmexit *exit)
 {
     (void)vcpu;
@@ -248,7 +236,7 @@ enum verdict (*const exit_handlers[EXIT_KIND_COUNT])(struct vcpu *vcpu, struct v
     [EXIT_INTERRUPT_WINDOW] = exit_interrupt_window,
     [EXIT_NMI_WINDOW] = exit_nmi_window,
     [EXIT_EXCEPTION] = exit_exception,
-    [EXIT_CPUID] = exit_cpuid,
+    [EXIT_CPUID] = cpuid_exit,
     [EXIT_HLT] = exit_halt,
     [EXIT_PIO] = exit_pio,
     [EXIT_MSR_READ] = exit_msr_read,

@@ -9,6 +9,7 @@
 #include "hv/event.h"
 #include "hv/exception_loop.h"
 #include "hv/irq.h"
+#include "hv/machine.h"
 #include "hv/paravirt_clock.h"
 #include "hv/stats.h"
 #include "hv/timer.h"
@@ -62,6 +63,8 @@ struct vcpu {
     struct event_state events;
     uint64_t pending_nmis; /* 0 to 2: one delivered late, one held, as hardware latches one behind a running one */
     uint64_t guest_xcr0;
+    struct cpuid_result features; /* CPUID leaf 1 without CR4.OSXSAVE: cpuid_features_update */
+    bool os_xsave;                /* CR4.OSXSAVE, current in the handler of EXIT_CPUID; the backend carries it here */
     struct exception_loop exception_loop;
     uint32_t length_tries;  /* exits in a row whose instruction was not found; see vcpu_advance */
     uint32_t unknown_tries; /* accesses to device memory in a row whose instruction was none; see mmio.c */

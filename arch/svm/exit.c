@@ -11,7 +11,6 @@
 /* Exits that need nothing but their name. Index: exit code - SVM_EXIT_RDPMC. */
 static const uint8_t plain_exits[] = {
     [SVM_EXIT_RDPMC - SVM_EXIT_RDPMC] = EXIT_RDPMC,
-    [SVM_EXIT_CPUID - SVM_EXIT_RDPMC] = EXIT_CPUID,
     [SVM_EXIT_RSM - SVM_EXIT_RDPMC] = EXIT_VIRTUALIZATION,
     [SVM_EXIT_INVD - SVM_EXIT_RDPMC] = EXIT_INVD,
     [SVM_EXIT_HLT - SVM_EXIT_RDPMC] = EXIT_HLT,
@@ -121,7 +120,14 @@ static void decode_register(const struct vmcb *vmcb, struct vmexit *exit)
     exit->reg.gpr = EXIT_GPR_UNKNOWN;
 }
 
-static void decode_exit(struct svm_vcpu *svm, struct vmexit *exit)
+/* The guest changes its CR4 without an exit. */
+static void decode_cpuid(struct vcpu *vcpu, const struct vmcb *vmcb, struct vmexit *exit)
+{
+    exit->kind = EXIT_CPUID;
+    vcpu->os_xsave = (vmcb->cr4 & CR4_OSXSAVE) != 0;
+}
+
+static void decode_exit(struct vcpu *vcpu, struct svm_vcpu *svm, struct vmexit *exit)
 {
     const struct vmcb *vmcb = svm->vmcb;
     uint64_t code = vmcb->exit_code;
@@ -135,6 +141,8 @@ static void decode_exit(struct svm_vcpu *svm, struct vmexit *exit)
         decode_io(vmcb, exit);
     else if (code == SVM_EXIT_NPF)
         decode_memory(vmcb, exit);
+    else if (code == SVM_EXIT_CPUID)
+        decode_cpuid(vcpu, vmcb, exit);
     else if (code == SVM_EXIT_MSR)
         exit->kind = vmcb->exit_info1 != 0 ? EXIT_MSR_WRITE : EXIT_MSR_READ;
     else if (code >= SVM_EXIT_RDPMC && code - SVM_EXIT_RDPMC < ARRAY_SIZE(plain_exits) &&
@@ -238,5 +246,5 @@ void svm_run(struct vcpu *vcpu, struct vmexit *exit)
     vmcb->event_injection = 0;
     if ((vmcb->exit_interrupt_info & EVENT_WORD_VALID) != 0)
         return_event(vcpu, vmcb->exit_interrupt_info);
-    decode_exit(svm, exit);
+    decode_exit(vcpu, svm, exit);
 }

@@ -134,7 +134,7 @@ static void decode_control_register(struct vcpu *vcpu, struct vmexit *exit)
 /* SDM vol. 3, table "Exit Qualification for I/O Instructions". */
 static void decode_io(struct vcpu *vcpu, struct vmexit *exit)
 {
-    uint64_t qualification = vmcs_read(VMCS_EXIT_QUALIFICATION);
+    uint64_t qualification = vmcs_read_basic(VMCS_EXIT_QUALIFICATION);
 
     (void)vcpu;
     exit->io = (struct exit_io){
@@ -231,7 +231,7 @@ static void decode_exit(struct vcpu *vcpu, struct vmexit *exit, uint64_t reason)
         row = &rows[reason];
     exit->kind = row->kind;
     if (row->form == FORM_INSTRUCTION) {
-        exit->length = (uint8_t)vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
+        exit->length = (uint8_t)vmcs_read_basic(VMCS_EXIT_INSTRUCTION_LENGTH);
     } else {
         exit->length = 0;
         if (row->form == FORM_UNKNOWN)
@@ -394,9 +394,8 @@ static RARE void prepare(struct vcpu *vcpu)
  * nothing was entered. No C call: an exit leaves nothing of ours in the registers but the vCPU, so the compiler saves
  * what it has in them once, and no callee has to.
  */
-static inline int enter(struct vcpu **vcpu)
+static inline int enter(struct vcpu **vcpu, struct vmx_vcpu *vmx)
 {
-    struct vmx_vcpu *vmx = vmx_of(*vcpu);
     int failure;
 
     __asm__ volatile("call vmx_enter"
@@ -428,14 +427,14 @@ void vmx_run(struct vcpu *vcpu, struct vmexit *exit)
         not_entered(vcpu, exit);
         return;
     }
-    int failure = enter(&vcpu);
+    int failure = enter(&vcpu, vmx);
     if (failure) {
         entry_refused(vcpu, exit, failure);
         return;
     }
     stats_leave(&vcpu->stats, (uint32_t)tsc_read());
-    uint64_t reason = exit->reason = vmcs_read(VMCS_EXIT_REASON);
-    exit->rip = vmcs_read(VMCS_GUEST_RIP);
+    uint64_t reason = exit->reason = vmcs_read_basic(VMCS_EXIT_REASON);
+    exit->rip = vmcs_read_basic(VMCS_GUEST_RIP);
     if (reason & REASON_ENTRY_FAILED) {
         guest_state_refused(vcpu, exit);
         return;

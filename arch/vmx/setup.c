@@ -28,10 +28,10 @@
 #define EPT_1G_PAGES BIT(17)
 
 /* The bits of CR4 that a guest changes without an exit. All others exit, so that hv judges them by what CPUID shows to
- * the guest. */
+ * the guest; OSXSAVE also because CPUID tells it (write_cr4). */
 #define CR4_GUEST_OWNED                                                                                                \
     (CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT |      \
-     CR4_UMIP | CR4_FSGSBASE | CR4_OSXSAVE | CR4_SMEP | CR4_SMAP)
+     CR4_UMIP | CR4_FSGSBASE | CR4_SMEP | CR4_SMAP)
 
 CPU_LOCAL struct vmx_cpu vmx_cpu;
 

@@ -79,8 +79,9 @@ static void write_cr0(uint64_t value)
     vmcs_write(VMCS_CR0_SHADOW, value);
 }
 
-static void write_cr4(uint64_t value)
+static void write_cr4(struct vcpu *vcpu, uint64_t value)
 {
+    vcpu->os_xsave = (value & CR4_OSXSAVE) != 0;
     vmcs_write(VMCS_GUEST_CR4, value | vmx_cpu.cr4_forced);
     vmcs_write(VMCS_CR4_SHADOW, value);
 }
@@ -148,7 +149,7 @@ static void vmx_write(struct vcpu *vcpu, enum vcpu_register reg, uint64_t value)
     case VCPU_CR0: write_cr0(value); break;
     case VCPU_CR2: cr2_write(value); return;
     case VCPU_CR3: vmcs_write(VMCS_GUEST_CR3, value); break;
-    case VCPU_CR4: write_cr4(value); break;
+    case VCPU_CR4: write_cr4(vcpu, value); break;
     case VCPU_DR6: dr6_write(value); return;
     case VCPU_EFER: vmcs_write(VMCS_GUEST_EFER, value); break;
     default: return;
@@ -240,7 +241,7 @@ static void vmx_load_state(struct vcpu *vcpu, const struct vcpu_state *state)
     reset_system_registers(vcpu);
     reset_event_state(vmx);
     write_cr0(state->cr0);
-    write_cr4(state->cr4);
+    write_cr4(vcpu, state->cr4);
     vmcs_write(VMCS_GUEST_CR3, state->cr3);
     vmcs_write(VMCS_GUEST_EFER, state->efer);
     update_paging_mode(vcpu);
@@ -291,7 +292,7 @@ static void vmx_read_blocking(struct vcpu *vcpu, struct virt_blocking *blocking)
 
 static void vmx_clear_shadow(struct vcpu *vcpu)
 {
-    uint64_t blocked = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
+    uint64_t blocked = vmcs_read_basic(VMCS_GUEST_INTERRUPTIBILITY);
 
     (void)vcpu;
     if (blocked & (BLOCKED_STI | BLOCKED_MOV_SS))
@@ -300,9 +301,9 @@ static void vmx_clear_shadow(struct vcpu *vcpu)
 
 static uint64_t vmx_advance(struct vcpu *vcpu, uint64_t rip)
 {
-    vmcs_write(VMCS_GUEST_RIP, rip);
+    vmcs_write_basic(VMCS_GUEST_RIP, rip);
     vmx_clear_shadow(vcpu);
-    return vmcs_read(VMCS_GUEST_RFLAGS);
+    return vmcs_read_basic(VMCS_GUEST_RFLAGS);
 }
 
 static void vmx_window(struct vcpu *vcpu, enum virt_window window, bool on)

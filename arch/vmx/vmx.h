@@ -151,6 +151,22 @@ static inline void vmcs_write(struct vmcs_field field, uint64_t value)
     __asm__ volatile("vmwrite %0, %1; jbe vmcs_access_failed" : : "r"(value), "r"((uint64_t)field.encoding) : "cc");
 }
 
+/*
+ * The same for a field that every processor with VT-x has: with a current VMCS this cannot fail. For the path that
+ * every exit takes.
+ */
+static inline uint64_t vmcs_read_basic(struct vmcs_field field)
+{
+    uint64_t value;
+    __asm__ volatile("vmread %1, %0" : "=r"(value) : "r"((uint64_t)field.encoding) : "cc");
+    return value;
+}
+
+static inline void vmcs_write_basic(struct vmcs_field field, uint64_t value)
+{
+    __asm__ volatile("vmwrite %0, %1" : : "r"(value), "r"((uint64_t)field.encoding) : "cc");
+}
+
 /* ---- Capabilities. SDM vol. 3, appendix A "VMX Capability Reporting Facility" ---- */
 
 #define MSR_VMX_BASIC        0x480u

@@ -266,7 +266,7 @@ static void lapic_reset(struct device *device)
     for (uint32_t i = 0; i < device->guest->vcpu_count; i++) {
         struct vlapic *lapic = &state->cpus[i];
         uint64_t bsp = i == 0 ? VLAPIC_BASE_BSP : 0;
-        __atomic_store_n(&lapic->base, VLAPIC_BASE | VLAPIC_BASE_EN | bsp, __ATOMIC_RELAXED);
+        vlapic_set_base(lapic, VLAPIC_BASE | VLAPIC_BASE_EN | bsp);
         vlapic_reset_registers(lapic);
     }
     struct vlapic *first = &state->cpus[0];

@@ -5,6 +5,7 @@
  */
 #include "drivers/virtual/vlapic.h"
 #include "drivers/virtual/vlapic_state.h"
+#include "hv/cpuid.h"
 #include "hv/error.h"
 #include "hv/guest.h"
 #include "hv/machine.h"
@@ -260,6 +261,12 @@ static uint64_t base_reserved(const struct vlapic *lapic)
     return address_bits < 64 ? reserved | ~(BIT(address_bits) - 1) : reserved;
 }
 
+void vlapic_set_base(struct vlapic *lapic, uint64_t value)
+{
+    __atomic_store_n(&lapic->base, value, __ATOMIC_RELAXED);
+    cpuid_features_update(lapic->vcpu, (value & VLAPIC_BASE_EN) != 0);
+}
+
 /*
  * "x2APIC State Transitions": disabled -> xAPIC -> x2APIC -> disabled, and xAPIC -> disabled; all else is #GP. What the
  * registers held is gone once the APIC was off; from xAPIC to x2APIC they stay, but the logical id now follows from the
@@ -281,7 +288,7 @@ static int write_base(struct vlapic *lapic, uint64_t value)
                       (unsigned long long)ALIGN_DOWN(value, PAGE_SIZE));
         return E_INVAL;
     }
-    __atomic_store_n(&lapic->base, value, __ATOMIC_RELAXED);
+    vlapic_set_base(lapic, value);
     if (before != 0 && after == 0)
         vlapic_reset_registers(lapic);
     if (before == VLAPIC_BASE_EN && after == modes)

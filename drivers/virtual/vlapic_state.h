@@ -154,6 +154,9 @@ void vlapic_reset_registers(struct vlapic *lapic);
 
 /* vlapic_register.c */
 
+/* The one place where IA32_APIC_BASE changes: CPUID, too, tells whether the local APIC is enabled. */
+void vlapic_set_base(struct vlapic *lapic, uint64_t value);
+
 extern const struct bus_ops vlapic_bus_ops;
 
 /* IA32_APIC_BASE, IA32_TSC_DEADLINE and the x2APIC registers; E_INVAL means #GP. */

@@ -18,6 +18,7 @@ SOURCES = [
     "tests/unit/test_vacpi.c",
     "tests/unit/fake.c",
     "hv/bus.c",
+    "hv/cpuid.c",
     "hv/device.c",
     "hv/gmem.c",
     "hv/irq.c",
