@@ -104,5 +104,5 @@ void machine_reset_registers(void)
     dr1_write(0);
     dr2_write(0);
     dr3_write(0);
-    dr6_write(0xffff0ff0);
+    dr6_write(DR6_RESET);
 }

@@ -57,6 +57,10 @@
 #define RFLAGS_RF    BIT(16)
 #define RFLAGS_VM    BIT(17)
 
+/* Intel SDM vol. 3, "Processor State After Reset": a processor's debug registers. */
+#define DR6_RESET 0xffff0ff0u
+#define DR7_RESET 0x400u
+
 static inline uint8_t in8(uint16_t port)
 {
     uint8_t value;

@@ -165,8 +165,8 @@ static void svm_load_state(struct vcpu *vcpu, const struct vcpu_state *state)
     vmcb->cr4 = state->cr4;
     vmcb->efer = state->efer | EFER_SVME;
     vmcb->pat = PAT_RESET;
-    vmcb->dr6 = 0xffff0ff0;
-    vmcb->dr7 = 0x400;
+    vmcb->dr6 = DR6_RESET;
+    vmcb->dr7 = DR7_RESET;
     vmcb->interrupt_shadow = 0;
     vmcb->event_injection = 0;
     vmcb->interrupt_control = INTERRUPT_MASKING;

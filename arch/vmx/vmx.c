@@ -12,7 +12,6 @@
 #include "hv/log.h"
 #include "hv/string.h"
 
-#define DR7_RESET       0x400u
 #define ACTIVITY_ACTIVE 0u
 
 /* ---- Control registers ---- */
