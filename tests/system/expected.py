@@ -20,6 +20,7 @@ ON_ITS_CPU = r"^bulkhead:   on its CPU {cpu}:"
 GUEST_STARTS_AGAIN = LINE + r'guest "{name}": starts again in \d+ s'
 GUEST_STAYS_STOPPED = LINE + r'guest "{name}": .*stays stopped'
 SLEEPS_FOR_GOOD = r"it has halted with interrupts off"
+GUEST_SLEEPS = LINE + r'guest "{name}": ' + SLEEPS_FOR_GOOD
 LINES_LEFT_OUT = LINE + r'guest "{name}": (\d+) more lines about it are left out'
 
 # The processor refuses to enter a guest: one line for each rule that its state breaks.
