@@ -71,12 +71,15 @@ def test_a_reset_loop_does_not_fill_the_log(lab, machine_name):
 
 @pytest.mark.machines("qemu-amd", everywhere=("bochs-intel",))
 def test_a_storm_of_output_is_slowed(lab, machine_name):
-    """A guest that writes without end, and without an end of line: the neighbour and the hypervisor are still heard."""
-    tables = [table("storm", 0, "storm.bin"), table("good", 1, "good.bin").replace('"1M"', '"16M"')]
-    machine = lab.start(machine_name, boot(tables, storm=payloads.BABBLES, good=payloads.HELLO), cpus=2)
+    """A guest that writes without end, and without an end of line: the neighbour, which speaks again after each of its
+    crashes, and the hypervisor are still heard."""
+    tables = [table("storm", 0, "storm.bin"), table("good", 1, "good.bin", 'on_crash = "restart"')]
+    machine = lab.start(machine_name, boot(tables, storm=payloads.BABBLES, good=payloads.COUNTS_LIVES), cpus=2)
     machine.expect(r"x{100}")
-    machine.expect(expected.HELLO)
-    machine.expect(expected.GUEST_OFF.format(name="good"))
+    for _ in range(2):
+        machine.expect(expected.GUEST_STARTS_AGAIN.format(name="good"))
+        machine.expect(expected.GUEST_STARTED.format(name="good"))
+        machine.expect(r"life 1")
     machine.expect(r"x{100}")
 
 
