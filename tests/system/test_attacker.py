@@ -120,7 +120,7 @@ def test_breakpoints_on_the_hypervisor(lab, machine_name, function):
 
 # In the background: the sum of a file, again and again, once a second.
 WITNESS = (
-    "{ (dd if=/dev/urandom of=/tmp/w bs=1M count=4; S=$(sha256sum </tmp/w); while sleep 1; do "
+    "{ (dd if=/dev/urandom of=/tmp/w bs=1M count=1; S=$(sha256sum </tmp/w); while sleep 1; do "
     '[ "$(sha256sum </tmp/w)" = "$S" ] && echo same || echo changed; done >/tmp/sums) 2>/dev/null & }'
 )
 
@@ -143,7 +143,7 @@ def seconds_of(shell):
     return guest, time.monotonic()
 
 
-@ON_BOTH
+@pytest.mark.machines("qemu-amd", everywhere=("bochs-intel",))
 def test_linux_beside_attackers(lab, machine_name):
     """Two that never stop, one of them on the CPU that serves the console, and one that dies again and again:
     Linux' memory, clock and output stay right. Bochs has one attacker only, on the console's CPU."""
@@ -157,11 +157,12 @@ def test_linux_beside_attackers(lab, machine_name):
     shell = LinuxShell(machine).wait_prompt(180)
     shell.run(WITNESS, 60)
     guest_began, host_began = seconds_of(shell)
-    machine.expect(r"^attacker: round \d+: \d+ checks, 0 failed", 120)
+    for _ in range(2):
+        machine.expect(r"^attacker: round \d+: \d+ checks, 0 failed", 120)
     guest_now, host_now = seconds_of(shell)
     if machine_name == "qemu-amd":  # Bochs' time is its own
         assert abs((guest_now - guest_began) - (host_now - host_began)) < 4
-    assert int(ask(shell, "grep -c same /tmp/sums", r"(\d+)")[1]) > 2
+    assert int(ask(shell, "grep -c same /tmp/sums", r"(\d+)")[1]) > 0
     assert ask(shell, "grep -c changed /tmp/sums", r"(\d+)")[1] == "0"
     assert ask(shell, "dmesg | grep -ciE 'unstable|lockup|stall|BUG:|oops'", r"(\d+)")[1] == "0"
     text = machine.console.text
