@@ -99,6 +99,11 @@ void machine_reset_registers(void)
     fpu_reset();
     if ((cr4_read() & CR4_OSXSAVE) != 0)
         (void)xcr0_write_safe(1);
+    machine_init_registers();
+}
+
+void machine_init_registers(void)
+{
     cr2_write(0);
     dr0_write(0);
     dr1_write(0);

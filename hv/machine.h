@@ -58,7 +58,9 @@ int machine_msr_write(uint32_t msr, uint64_t value);
 /* Write XCR0. Returns 0, or E_INVAL when the processor raised #GP. */
 int machine_xcr0_write(uint64_t value);
 
-/* Bring the FPU, XCR0, debug registers DR0-DR3 and DR6 and CR2 of this CPU to the state that a reset leaves. */
+/* Bring debug registers DR0-DR3 and DR6 and CR2 of this CPU to the state that an INIT leaves; and, for a reset, the FPU
+ * and XCR0 as well. */
+void machine_init_registers(void);
 void machine_reset_registers(void);
 
 /* A bug of the hypervisor itself: say so, with registers and a backtrace, and end. */

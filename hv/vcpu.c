@@ -15,6 +15,8 @@
 
 #define RFLAGS_IF BIT(9)
 
+#define CR0_CACHE (BIT(29) | BIT(30)) /* NW, CD */
+
 void vcpu_request(struct vcpu *vcpu, uint32_t requests)
 {
     __atomic_fetch_or(&vcpu->requests, requests, __ATOMIC_SEQ_CST);
@@ -22,7 +24,29 @@ void vcpu_request(struct vcpu *vcpu, uint32_t requests)
         machine_kick(vcpu->cpu);
 }
 
-/* An INIT: as a reset, but the boot processor of a machine without firmware has nowhere to start from. */
+/*
+ * What an INIT leaves alone, beside the FPU, XCR0 and the memory type registers. Intel SDM vol. 3, "Processor State
+ * After Reset", table "IA-32 and Intel 64 Processor States Following Power-up, Reset, or INIT".
+ */
+static const uint8_t kept_by_init[] = {
+    VCPU_PAT,         VCPU_STAR,         VCPU_LSTAR,        VCPU_CSTAR,          VCPU_SFMASK,
+    VCPU_SYSENTER_CS, VCPU_SYSENTER_ESP, VCPU_SYSENTER_EIP, VCPU_KERNEL_GS_BASE,
+};
+
+static void load_state_after_init(struct vcpu *vcpu, struct vcpu_state *state)
+{
+    uint64_t kept[ARRAY_SIZE(kept_by_init)];
+
+    /* CD and NW stay as they are. */
+    state->cr0 = (state->cr0 & ~CR0_CACHE) | (vcpu_read(vcpu, VCPU_CR0) & CR0_CACHE);
+    for (unsigned i = 0; i < ARRAY_SIZE(kept); i++)
+        kept[i] = vcpu_read(vcpu, (enum vcpu_register)kept_by_init[i]);
+    virt->vcpu_load_state(vcpu, state);
+    for (unsigned i = 0; i < ARRAY_SIZE(kept); i++)
+        vcpu_write(vcpu, (enum vcpu_register)kept_by_init[i], kept[i]);
+}
+
+/* The boot processor of a machine without firmware has nowhere to start from. */
 static void vcpu_init(struct vcpu *vcpu)
 {
     struct vcpu_state state;
@@ -32,7 +56,11 @@ static void vcpu_init(struct vcpu *vcpu)
         return;
     }
     vcpu_state_reset(&state);
-    vcpu_reset(vcpu, &state);
+    memcpy(vcpu->gpr, state.gpr, sizeof(vcpu->gpr));
+    vcpu->tpr = 0;
+    event_reset(vcpu);
+    machine_init_registers();
+    load_state_after_init(vcpu, &state);
     vcpu->irq->init_reset(vcpu);
     vcpu->run_state = VCPU_WAIT_FOR_STARTUP;
 }
@@ -44,7 +72,7 @@ static void vcpu_start_up(struct vcpu *vcpu)
     if (vcpu->run_state != VCPU_WAIT_FOR_STARTUP)
         return;
     vcpu_state_startup(&state, __atomic_load_n(&vcpu->startup_vector, __ATOMIC_ACQUIRE));
-    virt->vcpu_load_state(vcpu, &state);
+    load_state_after_init(vcpu, &state);
     vcpu->run_state = VCPU_RUNNING;
 }
 

@@ -121,10 +121,16 @@ static void deliver(struct vlapic *lapic, const struct irq_message *message)
     case IRQ_LOWEST_PRIORITY: deliver_vector(lapic, message); break;
     case IRQ_NMI: vcpu_request(vcpu, REQUEST_NMI); break;
     case IRQ_INIT:
-        if (!message->deassert) /* these processors ignore the de-assert */
-            vcpu_request(vcpu, REQUEST_INIT);
+        if (message->deassert) /* these processors ignore it */
+            break;
+        /* A start-up message that came before is for the processor before it. */
+        __atomic_fetch_and(&vcpu->requests, ~(uint32_t)REQUEST_STARTUP, __ATOMIC_SEQ_CST);
+        vcpu_request(vcpu, REQUEST_INIT);
         break;
     case IRQ_STARTUP:
+        /* The first one counts. */
+        if ((__atomic_load_n(&vcpu->requests, __ATOMIC_ACQUIRE) & REQUEST_STARTUP) != 0)
+            break;
         __atomic_store_n(&vcpu->startup_vector, message->vector, __ATOMIC_RELAXED);
         vcpu_request(vcpu, REQUEST_STARTUP);
         break;

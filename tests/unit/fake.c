@@ -113,8 +113,14 @@ int machine_xcr0_write(uint64_t value)
     return 0;
 }
 
+void machine_init_registers(void)
+{
+    fake_machine.register_inits++;
+}
+
 void machine_reset_registers(void)
 {
+    fake_machine.register_resets++;
 }
 
 _Noreturn void machine_panic(const char *format, ...)

@@ -14,6 +14,7 @@
 #define FAKE_TICKS_HZ UINT64_C(1000000000) /* one tick a nanosecond */
 
 struct fake_machine {
+    unsigned register_inits, register_resets;
     uint64_t ticks;
     uint64_t ticks_per_look; /* how far each look at the clock moves it */
     int64_t epoch_s;

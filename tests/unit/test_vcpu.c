@@ -696,6 +696,10 @@ static void startup_after_init(void **state)
     second->gpr[GPR_RBX] = 77;
     second->tpr = 0x50;
     second->pending_nmis = 1;
+    back->registers[VCPU_PAT] = 0x0606060606060606;
+    back->registers[VCPU_LSTAR] = 0x5678;
+    back->registers[VCPU_CR0] = 0x40000011; /* CD PE ET */
+    second->mtrrs.default_type = 0x806;
     wakes = 0;
     vcpu_request(second, REQUEST_INIT);
     vcpu_run(second);
@@ -709,6 +713,13 @@ static void startup_after_init(void **state)
     assert_int_equal(second->tpr, 0);
     assert_int_equal(second->pending_nmis, 0);
     assert_int_equal(seen.init_resets, 1);
+    /* No reset: these stay. */
+    assert_int_equal(back->registers[VCPU_PAT], 0x0606060606060606);
+    assert_int_equal(back->registers[VCPU_LSTAR], 0x5678);
+    assert_int_equal(back->registers[VCPU_CR0], 0x40000010);
+    assert_int_equal(second->mtrrs.default_type, 0x806);
+    assert_int_equal(fake_machine.register_inits, 1);
+    assert_int_equal(fake_machine.register_resets, 0);
     assert_int_equal(back->states_loaded, 2);
     assert_true(back->flushes >= 2);
 

@@ -453,6 +453,10 @@ static void nmi_init_and_startup_become_requests(void **state)
     page_write(0, VLAPIC_ICR_LOW, 0x069a);
     assert_int_equal(cpu(1)->requests, REQUEST_INIT | REQUEST_STARTUP);
     assert_int_equal(cpu(1)->startup_vector, 0x9a);
+    page_write(0, VLAPIC_ICR_LOW, 0x069b); /* the first one counts */
+    assert_int_equal(cpu(1)->startup_vector, 0x9a);
+    page_write(0, VLAPIC_ICR_LOW, 0xc500); /* an INIT behind it begins anew */
+    assert_int_equal(cpu(1)->requests, REQUEST_INIT);
     cpu(1)->requests = 0;
     page_write(0, VLAPIC_ICR_LOW, 0xc4500); /* INIT to all others */
     page_write(0, VLAPIC_ICR_LOW, 0xc4600); /* start-up with vector 0 */
