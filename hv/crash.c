@@ -7,11 +7,12 @@
 
 #include "hv/config.h"
 #include "hv/entry_check.h"
-#include "hv/exit.h"
+#include "hv/exit_text.h"
 #include "hv/guest.h"
 #include "hv/log.h"
 #include "hv/machine.h"
 #include "hv/monitor.h"
+#include "hv/snapshot.h"
 #include "hv/timer.h"
 #include "hv/vcpu.h"
 
@@ -22,23 +23,11 @@ static char reports[GUESTS_MAX][REPORT_SIZE];
 
 static void print_registers(struct vcpu *vcpu)
 {
-    static const char *const names[GPR_COUNT] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
-                                                 "r8 ", "r9 ", "r10", "r11", "r12", "r13", "r14", "r15"};
-    static const char *const segments[SEGMENT_COUNT] = {"es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr"};
-    struct segment_register segment;
+    struct snapshot snapshot;
 
-    log_error("  rip %016lx  rflags %08lx  cr0 %08lx  cr2 %016lx  cr3 %016lx  cr4 %08lx  efer %04lx",
-              vcpu_read(vcpu, VCPU_RIP), vcpu_read(vcpu, VCPU_RFLAGS), vcpu_read(vcpu, VCPU_CR0),
-              vcpu_read(vcpu, VCPU_CR2), vcpu_read(vcpu, VCPU_CR3), vcpu_read(vcpu, VCPU_CR4),
-              vcpu_read(vcpu, VCPU_EFER));
-    for (unsigned i = 0; i < GPR_COUNT; i += 4)
-        log_error("  %s %016lx  %s %016lx  %s %016lx  %s %016lx", names[i], vcpu_gpr(vcpu, i), names[i + 1],
-                  vcpu_gpr(vcpu, i + 1), names[i + 2], vcpu_gpr(vcpu, i + 2), names[i + 3], vcpu_gpr(vcpu, i + 3));
-    for (unsigned i = 0; i < SEGMENT_COUNT; i++) {
-        virt->read_segment(vcpu, (enum segment)i, &segment);
-        log_error("  %-4s %04x  base %016lx  limit %08x  attributes %05x", segments[i], segment.selector, segment.base,
-                  segment.limit, segment.attributes);
-    }
+    snapshot_take(vcpu, &snapshot);
+    for (uint32_t i = 0; i < SNAPSHOT_LINES; i++)
+        log_error("  %s", snapshot_line(&snapshot, i).text);
 }
 
 static void print_trace(struct vcpu *vcpu)
@@ -47,10 +36,9 @@ static void print_trace(struct vcpu *vcpu)
 
     log_error("  the last %u exits, oldest first:", count);
     for (uint32_t i = vcpu->trace_next - count; i != vcpu->trace_next; i++) {
-        const struct vmexit *exit = &vcpu->trace[i % EXIT_TRACE_SIZE];
-        /* Of the detail the first word: port, address, register. */
-        log_error("    %s (reason 0x%lx, detail 0x%lx, rip 0x%lx)", exit_name(exit->kind), exit->reason,
-                  exit->memory.address, exit->rip);
+        char text[EXIT_TEXT_SIZE];
+        exit_text(&vcpu->trace[i % EXIT_TRACE_SIZE], text);
+        log_error("    %s", text);
     }
 }
 
@@ -85,12 +73,12 @@ static bool ran_well(const struct guest *guest)
     return machine_ticks() - guest->started_ticks > ticks_from_ns(well_ns);
 }
 
-static void wait_until(uint64_t end_ticks)
+/* Returns what someone wished in the meantime. */
+static enum guest_action wait_until(const struct guest *guest, uint64_t end_ticks)
 {
-    static const uint32_t never;
-
-    while (machine_ticks() < end_ticks)
-        monitor_wait(&never, end_ticks);
+    while (machine_ticks() < end_ticks && __atomic_load_n(&guest->wish, __ATOMIC_ACQUIRE) == GUEST_GO_ON)
+        monitor_wait(&guest->wish, end_ticks);
+    return __atomic_load_n(&guest->wish, __ATOMIC_ACQUIRE);
 }
 
 bool crash_may_restart(struct guest *guest)
@@ -108,6 +96,5 @@ bool crash_may_restart(struct guest *guest)
     guest->crash_restarts++;
     log_info("guest \"%s\": starts again in %lu s (restart %u of at most %u in a row)", guest->name,
              delay_ns / NS_PER_SECOND, guest->crash_restarts, CRASH_RESTARTS_MAX);
-    wait_until(machine_ticks() + ticks_from_ns(delay_ns));
-    return true;
+    return wait_until(guest, machine_ticks() + ticks_from_ns(delay_ns)) != GUEST_POWER_OFF;
 }

@@ -27,7 +27,7 @@ void crash_report(struct vcpu *vcpu);
 
 /*
  * The guest's vCPUs are all at rest after a crash. Returns false when it stays stopped, or true once it may start
- * again: waits for that, while the monitor goes on with its work.
+ * again: waits for that, while the monitor goes on with its work. guest_wish ends the wait.
  */
 bool crash_may_restart(struct guest *guest);
 

@@ -29,3 +29,15 @@ int device_claim_memory(struct device *device, gpa_t base, uint64_t size, unsign
     }
     return bus_claim(&device->guest->memory, &region);
 }
+
+bool device_press_power_button(struct guest *guest)
+{
+    bool heard = false;
+
+    for (uint32_t i = 0; i < guest->device_count; i++) {
+        struct device *device = &guest->devices[i];
+        if (device->ops->press_power_button != NULL)
+            heard = device->ops->press_power_button(device) || heard;
+    }
+    return heard;
+}

@@ -22,6 +22,9 @@ struct device_ops {
     int (*init)(struct device *device);
     /* To power-on state; also stops its timers and drops its interrupt lines. After init, and at each guest reset. */
     void (*reset)(struct device *device);
+    /* Press the machine's power button, on the guest's first CPU. Returns true when the guest listens. NULL: no button.
+     */
+    bool (*press_power_button)(struct device *device);
 };
 
 #define DEVICE_STATE_MAX  KIB(64)
@@ -40,6 +43,12 @@ int device_claim_ports(struct device *device, uint16_t base, uint16_t size, unsi
 /* Claim guest-physical memory. Errors of bus_claim; E_BUSY as well when RAM of the guest is there. */
 int device_claim_memory(struct device *device, gpa_t base, uint64_t size, unsigned access_bytes_max,
                         const struct bus_ops *ops);
+
+/*
+ * Press the power buttons that the guest's devices have. On its first CPU, with device access serialised. Returns true
+ * when the guest listens to one.
+ */
+bool device_press_power_button(struct guest *guest);
 
 /* All models, in the order in which they are initialised; ended by NULL. drivers/virtual/registry.c. */
 extern const struct device_ops *const device_registry[];

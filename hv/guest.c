@@ -241,6 +241,7 @@ static bool comes_back(struct guest *guest)
 {
     switch (guest->action) {
     case GUEST_RESET: guest_log(guest, "reset (%s)", guest->action_reason); return true;
+    case GUEST_START: guest->crash_restarts = 0; return true;
     case GUEST_POWER_OFF: log_info("guest \"%s\": powered off (%s)", guest->name, guest->action_reason); return false;
     default: return crash_may_restart(guest);
     }
@@ -254,13 +255,23 @@ static enum guest_state guest_turn(struct guest *guest)
     wait_for_output(guest);
     if ((!first && !comes_back(guest)) || guest_load(guest) != 0)
         return GUEST_STOPPED;
-    if (first || guest->action == GUEST_CRASH)
+    if (guest->action != GUEST_RESET)
         log_info("guest \"%s\": started%s", guest->name, first ? "" : " again");
     guest->crashed = NULL;
+    guest->paused = 0;
+    guest->button = GUEST_BUTTON_IDLE;
     guest->starts++;
     guest->started_ticks = machine_ticks();
     watchdog_start(guest);
     return GUEST_RUNNING;
+}
+
+/* They stay where they are. */
+static void stop(struct guest *guest)
+{
+    guest->parked = 0;
+    guest->paused = 0;
+    __atomic_store_n(&guest->state, GUEST_STOPPED, __ATOMIC_RELEASE);
 }
 
 /*
@@ -285,22 +296,27 @@ static void release(struct guest *guest, enum guest_state state)
 }
 
 /*
- * Come to rest. The last vCPU to do so takes the guest's next turn while no other touches it, then releases them all.
- * Returns false when the guest has stopped for good.
+ * Come to rest. The last vCPU to do so takes the guest's next turn while no other touches it, then releases them all,
+ * unless the guest stops. Returns the state that the guest is released to: GUEST_PARKED when it is started again.
  */
-static bool park(struct vcpu *vcpu)
+static enum guest_state park(struct vcpu *vcpu)
 {
     struct guest *guest = vcpu->guest;
 
     machine_timer_set(TIMER_NEVER);
     if (__atomic_add_fetch(&guest->parked, 1, __ATOMIC_ACQ_REL) == guest->vcpu_count) {
         __atomic_store_n(&guest->state, GUEST_PARKED, __ATOMIC_RELEASE);
-        release(guest, guest_turn(guest));
+        enum guest_state next = guest_turn(guest);
+        __atomic_store_n(&guest->wish, GUEST_GO_ON, __ATOMIC_RELEASE);
+        if (next == GUEST_STOPPED)
+            stop(guest);
+        else
+            release(guest, next);
     }
     while (__atomic_load_n(&vcpu->released, __ATOMIC_ACQUIRE) == 0)
         monitor_wait(&vcpu->released, TIMER_NEVER);
     vcpu->released = 0;
-    return __atomic_load_n(&guest->state, __ATOMIC_ACQUIRE) != GUEST_STOPPED;
+    return __atomic_load_n(&guest->state, __ATOMIC_ACQUIRE);
 }
 
 /* The boot processor starts as the loader says; the others wait for their start-up IPI. */
@@ -321,21 +337,34 @@ static void start_vcpu(struct vcpu *vcpu)
     stats_reset(&vcpu->stats, machine_ticks());
 }
 
+/* From the guest's start to its next rest. */
+static void live(struct vcpu *vcpu)
+{
+    start_vcpu(vcpu);
+    do
+        vcpu_run(vcpu);
+    while (__atomic_load_n(&vcpu->guest->action, __ATOMIC_ACQUIRE) == GUEST_GO_ON); /* an echo of an earlier stop */
+    if (vcpu->guest->crashed == vcpu) {
+        wait_for_output(vcpu->guest);
+        crash_report(vcpu);
+    }
+}
+
 void guest_main(void *argument)
 {
     struct vcpu *vcpu = argument;
 
-    while (park(vcpu)) {
-        start_vcpu(vcpu);
-        do
-            vcpu_run(vcpu);
-        while (__atomic_load_n(&vcpu->guest->action, __ATOMIC_ACQUIRE) == GUEST_GO_ON); /* an echo of an earlier stop */
-        if (vcpu->guest->crashed == vcpu) {
-            wait_for_output(vcpu->guest);
-            crash_report(vcpu);
-        }
+    for (enum guest_state state = park(vcpu); state != GUEST_STOPPED; state = park(vcpu)) {
+        if (state == GUEST_RUNNING)
+            live(vcpu);
     }
     machine_timer_set(TIMER_NEVER);
+}
+
+static void request_all(const struct guest *guest, uint32_t requests)
+{
+    for (uint32_t i = 0; i < guest->vcpu_count; i++)
+        vcpu_request(guest->vcpus[i], requests);
 }
 
 /* The first wish counts; what comes behind it is an echo of a guest on its way out. Returns true for the first. */
@@ -349,8 +378,7 @@ static bool request_action(struct guest *guest, enum guest_action action, const 
         (void)__atomic_compare_exchange_n(&guest->state, &running, GUEST_STOPPING, false, __ATOMIC_ACQ_REL,
                                           __ATOMIC_ACQUIRE);
     }
-    for (uint32_t i = 0; i < guest->vcpu_count; i++)
-        vcpu_request(guest->vcpus[i], REQUEST_STOP);
+    request_all(guest, REQUEST_STOP);
     return first;
 }
 
@@ -362,6 +390,43 @@ void guest_request_reset(struct guest *guest, const char *why)
 void guest_request_power_off(struct guest *guest, const char *why)
 {
     (void)request_action(guest, GUEST_POWER_OFF, why);
+}
+
+/* ---- What the monitor asks of a guest ---- */
+
+void guest_pause(struct guest *guest)
+{
+    __atomic_store_n(&guest->paused, 1, __ATOMIC_RELEASE);
+    request_all(guest, REQUEST_PAUSE);
+}
+
+void guest_resume(struct guest *guest)
+{
+    __atomic_store_n(&guest->paused, 0, __ATOMIC_RELEASE);
+    request_all(guest, REQUEST_PAUSE);
+}
+
+bool guest_start(struct guest *guest)
+{
+    if (__atomic_load_n(&guest->state, __ATOMIC_ACQUIRE) != GUEST_STOPPED)
+        return false;
+    guest->action = GUEST_START;
+    release(guest, GUEST_PARKED);
+    return true;
+}
+
+void guest_wish(struct guest *guest, enum guest_action wish)
+{
+    __atomic_store_n(&guest->wish, wish, __ATOMIC_RELEASE);
+    for (uint32_t i = 0; i < guest->vcpu_count; i++) {
+        if (guest->vcpus[i]->cpu != machine_cpu())
+            machine_kick(guest->vcpus[i]->cpu);
+    }
+}
+
+void guest_end(struct guest *guest)
+{
+    release(guest, GUEST_STOPPED);
 }
 
 void guest_crash(struct vcpu *vcpu, const char *format, ...)

@@ -40,7 +40,7 @@ enum guest_state {
     GUEST_RUNNING,  /* its vCPUs run */
     GUEST_STOPPING, /* they are asked to come to rest */
     GUEST_PARKED,   /* all are at rest: it is loaded, or waits until it may start again */
-    GUEST_STOPPED,  /* for good */
+    GUEST_STOPPED,  /* all are at rest, until somebody starts it again */
 };
 
 enum guest_action {
@@ -48,12 +48,24 @@ enum guest_action {
     GUEST_RESET,     /* load again and start over */
     GUEST_POWER_OFF, /* it switched itself off */
     GUEST_CRASH,     /* it did what we do not offer, or died */
+    GUEST_START,     /* somebody started it again after it had stopped */
+};
+
+/* What became of a press of the power button. */
+enum guest_button {
+    GUEST_BUTTON_IDLE,
+    GUEST_BUTTON_PRESSED, /* not seen by its CPU yet */
+    GUEST_BUTTON_HEARD,   /* the guest has been told */
+    GUEST_BUTTON_UNHEARD, /* it does not listen, or has no power button */
 };
 
 struct guest {
     uint32_t number;
     uint32_t state;  /* enum guest_state; atomic */
     uint32_t action; /* enum guest_action: what happens once its vCPUs are parked; atomic */
+    uint32_t wish;   /* enum guest_action, of a guest that waits after a crash: see guest_wish; atomic */
+    uint32_t paused; /* its vCPUs wait; atomic */
+    uint32_t button; /* enum guest_button; atomic */
     const struct guest_config *config;
     const char *name;
     struct guest_ram ram[GUEST_RAM_MAX]; /* sorted by base; what gmem and stage 2 offer */
@@ -110,8 +122,8 @@ struct guest *guest_create(const struct guest_config *config, const struct guest
                            const uint32_t *cpus, const struct boot_info *boot);
 
 /*
- * Run a vCPU (a struct vcpu) on its CPU until the guest has stopped for good. The guest starts, and starts over after a
- * reset, when all its vCPUs are here.
+ * Run a vCPU (a struct vcpu) on its CPU until guest_end. The guest starts, and starts over after a reset, when all
+ * its vCPUs are here; when it has stopped, they wait here for a guest_start.
  */
 void guest_main(void *vcpu);
 
@@ -122,7 +134,7 @@ void guest_main(void *vcpu);
 uint32_t guest_count(void);
 struct guest *guest_get(uint32_t number);
 
-/* True when no guest runs, or will run, any more. On the monitor's CPU. */
+/* True when no guest runs, or will run unless somebody starts it. On the monitor's CPU. */
 bool guest_all_stopped(void);
 
 /*
@@ -145,5 +157,24 @@ void guest_crash(struct vcpu *vcpu, const char *format, ...) PRINTF_LIKE(2, 3);
  */
 void guest_request_reset(struct guest *guest, const char *why);
 void guest_request_power_off(struct guest *guest, const char *why);
+
+/*
+ * From the monitor's CPU. A paused guest executes nothing while the world's time goes on: its clocks jump when it goes
+ * on, and timers that came due in between fire then. A reset or stop ends the pause.
+ */
+void guest_pause(struct guest *guest);
+void guest_resume(struct guest *guest);
+
+/* From the monitor's CPU: start a stopped guest again, from its boot modules. Returns false when it has not stopped. */
+bool guest_start(struct guest *guest);
+
+/*
+ * From the monitor's CPU: what shall become of a guest that waits after a crash: GUEST_RESET, it starts now, or
+ * GUEST_POWER_OFF, it stays stopped. Any other forgets it.
+ */
+void guest_wish(struct guest *guest, enum guest_action wish);
+
+/* From the monitor's CPU: a stopped guest is not started any more; guest_main returns on its CPUs. */
+void guest_end(struct guest *guest);
 
 #endif

@@ -16,21 +16,38 @@ static uint32_t monitor_cpu;
 
 /* Of the monitor's CPU alone. */
 static uint64_t next_ticks;
+static bool ended;
 
 void monitor_init(uint32_t cpu)
 {
     monitor_cpu = cpu;
 }
 
+static void look_for_end(void)
+{
+    if (ended || !guest_all_stopped())
+        return;
+    ended = true;
+    for (uint32_t i = 0; i < guest_count(); i++)
+        guest_end(guest_get(i));
+}
+
+/* Returns true when more is to be done soon. */
+static bool serve(void)
+{
+    for (uint32_t i = 0; i < guest_count(); i++)
+        guest_log_settle(guest_get(i));
+    bool console_busy = console_poll();
+    look_for_end();
+    return console_busy;
+}
+
 uint64_t monitor_serve(void)
 {
     if (machine_cpu() != monitor_cpu)
         return TIMER_NEVER;
-    if (machine_ticks() >= next_ticks) {
-        for (uint32_t i = 0; i < guest_count(); i++)
-            guest_log_settle(guest_get(i));
-        next_ticks = machine_ticks() + ticks_from_ns(console_poll() ? POLL_BUSY_NS : POLL_IDLE_NS);
-    }
+    if (machine_ticks() >= next_ticks)
+        next_ticks = machine_ticks() + ticks_from_ns(serve() ? POLL_BUSY_NS : POLL_IDLE_NS);
     return next_ticks;
 }
 
@@ -44,7 +61,7 @@ void monitor_run(void)
 {
     static const uint32_t never;
 
-    while (!guest_all_stopped())
+    while (!ended)
         monitor_wait(&never, TIMER_NEVER);
     machine_timer_set(TIMER_NEVER);
 }

@@ -21,11 +21,27 @@ void stats_close(struct vcpu_stats *stats, uint32_t now)
     stats->last = &stats->kinds[EXIT_NONE];
 }
 
-void stats_slept(struct vcpu_stats *stats, uint64_t from, uint64_t to)
+void stats_sleep(struct vcpu_stats *stats, uint64_t now)
 {
+    __atomic_store_n(&stats->asleep_since, now, __ATOMIC_RELAXED);
+}
+
+void stats_wake(struct vcpu_stats *stats, uint64_t now)
+{
+    uint64_t slept = now - stats->asleep_since;
+
     /* What HLT itself cost counts from the end of the sleep. */
-    stats->halted_ticks += to - from;
-    stats->left_ticks += (uint32_t)(to - from);
+    stats->left_ticks += (uint32_t)slept;
+    __atomic_store_n(&stats->asleep_since, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&stats->halted_ticks, stats->halted_ticks + slept, __ATOMIC_RELEASE);
+}
+
+uint64_t stats_halted(const struct vcpu_stats *stats, uint64_t now)
+{
+    uint64_t halted = __atomic_load_n(&stats->halted_ticks, __ATOMIC_ACQUIRE);
+    uint64_t since = __atomic_load_n(&stats->asleep_since, __ATOMIC_RELAXED);
+
+    return since == 0 || since > now ? halted : halted + (now - since);
 }
 
 uint64_t stats_count(const struct vcpu_stats *stats, enum exit_kind kind)

@@ -28,6 +28,7 @@ struct vcpu_stats {
     union exit_stats *last;    /* its kind's */
     uint64_t hypervisor_ticks; /* spent on exits; sleep not counted */
     uint64_t halted_ticks;     /* slept: in HLT, or waiting for a start-up IPI */
+    uint64_t asleep_since;     /* tick at which it fell asleep; 0: it is awake */
     uint64_t started_ticks;    /* when the vCPU's present life began */
     uint64_t interrupts;       /* given to the guest; NMIs too */
     union exit_stats kinds[EXIT_KIND_COUNT];
@@ -57,8 +58,12 @@ void stats_close(struct vcpu_stats *stats, uint32_t now);
 /* A new life begins, at this tick. */
 void stats_reset(struct vcpu_stats *stats, uint64_t now);
 
-/* The vCPU has slept in between these ticks. */
-void stats_slept(struct vcpu_stats *stats, uint64_t from, uint64_t to);
+/* The vCPU falls asleep, and wakes up, at this tick. */
+void stats_sleep(struct vcpu_stats *stats, uint64_t now);
+void stats_wake(struct vcpu_stats *stats, uint64_t now);
+
+/* How long it has slept in all, with the present sleep. */
+uint64_t stats_halted(const struct vcpu_stats *stats, uint64_t now);
 
 /* How many exits of a kind there were, and of all kinds. */
 uint64_t stats_count(const struct vcpu_stats *stats, enum exit_kind kind);

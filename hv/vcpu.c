@@ -86,11 +86,44 @@ static void vcpu_take_nmi(struct vcpu *vcpu)
         vcpu->pending_nmis++;
 }
 
+static void take_snapshot(struct vcpu *vcpu)
+{
+    __atomic_fetch_add(&vcpu->snapshots, 1, __ATOMIC_SEQ_CST);
+    snapshot_take(vcpu, &vcpu->snapshot);
+    __atomic_fetch_add(&vcpu->snapshots, 1, __ATOMIC_RELEASE);
+}
+
+static void press_power_button(struct guest *guest)
+{
+    guest_devices_lock(guest);
+    bool heard = device_press_power_button(guest);
+    guest_devices_unlock(guest);
+    __atomic_store_n(&guest->button, heard ? GUEST_BUTTON_HEARD : GUEST_BUTTON_UNHEARD, __ATOMIC_RELEASE);
+}
+
+/* Wait while the guest is paused, unless it is to stop. Returns the requests, with those that came meanwhile. */
+static uint32_t wait_while_paused(struct vcpu *vcpu, uint32_t requests)
+{
+    while (__atomic_load_n(&vcpu->guest->paused, __ATOMIC_ACQUIRE) != 0 && (requests & REQUEST_STOP) == 0) {
+        if ((requests & REQUEST_SNAPSHOT) != 0)
+            take_snapshot(vcpu);
+        requests &= ~(uint32_t)REQUEST_SNAPSHOT;
+        stats_sleep(&vcpu->stats, machine_ticks());
+        monitor_wait(&vcpu->requests, TIMER_NEVER);
+        stats_wake(&vcpu->stats, machine_ticks());
+        requests |= __atomic_exchange_n(&vcpu->requests, 0, __ATOMIC_SEQ_CST);
+    }
+    watchdog_heartbeat(vcpu->guest); /* what it missed was not its fault */
+    return requests | REQUEST_TIMERS;
+}
+
 /* Returns false when the vCPU has to leave its loop. */
 static bool vcpu_serve_requests(struct vcpu *vcpu)
 {
     uint32_t requests = __atomic_exchange_n(&vcpu->requests, 0, __ATOMIC_SEQ_CST);
 
+    if ((requests & REQUEST_PAUSE) != 0)
+        requests = wait_while_paused(vcpu, requests);
     if ((requests & REQUEST_STOP) != 0)
         return false;
     if ((requests & REQUEST_TIMERS) != 0) {
@@ -99,6 +132,10 @@ static bool vcpu_serve_requests(struct vcpu *vcpu)
     }
     if ((requests & REQUEST_CONSOLE) != 0)
         console_notify(vcpu->guest);
+    if ((requests & REQUEST_SNAPSHOT) != 0)
+        take_snapshot(vcpu);
+    if ((requests & REQUEST_POWER_BUTTON) != 0)
+        press_power_button(vcpu->guest);
     if ((requests & REQUEST_NMI) != 0)
         vcpu_take_nmi(vcpu);
     /* A SIPI that came with its INIT is for the processor after it. */
@@ -124,14 +161,14 @@ static void vcpu_wait(struct vcpu *vcpu)
         vcpu->run_state = VCPU_RUNNING;
         return;
     }
-    uint64_t from = machine_ticks();
     deaf = is_deaf(vcpu);
+    stats_sleep(&vcpu->stats, machine_ticks());
     if (deaf)
         watchdog_asleep(vcpu);
     machine_wait(&vcpu->requests);
     if (deaf)
         watchdog_awake(vcpu);
-    stats_slept(&vcpu->stats, from, machine_ticks());
+    stats_wake(&vcpu->stats, machine_ticks());
     vcpu_request(vcpu, REQUEST_TIMERS);
 }
 

@@ -11,6 +11,7 @@
 #include "hv/irq.h"
 #include "hv/machine.h"
 #include "hv/paravirt_clock.h"
+#include "hv/snapshot.h"
 #include "hv/stats.h"
 #include "hv/timer.h"
 #include "hv/types.h"
@@ -27,6 +28,9 @@ enum vcpu_request {
     REQUEST_NMI = 1u << 4,
     REQUEST_INIT = 1u << 5,
     REQUEST_STARTUP = 1u << 6,
+    REQUEST_PAUSE = 1u << 7,        /* look whether the guest is paused */
+    REQUEST_SNAPSHOT = 1u << 8,     /* write the registers down */
+    REQUEST_POWER_BUTTON = 1u << 9, /* of the first vCPU: press the guest's */
 };
 
 /* INIT and start-up IPI: modelled, never physical. Intel SDM vol. 3, "MP Initialization". */
@@ -77,6 +81,8 @@ struct vcpu {
     struct vcpu_stats stats;
     struct vmexit trace[EXIT_TRACE_SIZE];
     uint32_t trace_next;
+    struct snapshot snapshot; /* for other CPUs */
+    uint32_t snapshots;       /* grows by 2 with each; odd while one is being written; atomic */
 };
 
 /* Set request bits; from another CPU the vCPU's CPU is kicked. */

@@ -158,15 +158,14 @@ static const struct bus_ops ports_ops = {
     .write = ports_write,
 };
 
-void vacpi_press_power_button(struct guest *guest)
+/* Section 4.8.2.2.1.1 "Fixed Power Button": PWRBTN_STS, and an SCI for a system that enabled it. */
+static bool press_power_button(struct device *device)
 {
-    for (uint32_t i = 0; i < guest->device_count; i++) {
-        if (guest->devices[i].ops != &vacpi_device)
-            continue;
-        struct vacpi *acpi = guest->devices[i].state;
-        acpi->status |= (uint16_t)PM1_POWER_BUTTON;
-        update(acpi);
-    }
+    struct vacpi *acpi = device->state;
+
+    acpi->status |= (uint16_t)PM1_POWER_BUTTON;
+    update(acpi);
+    return (acpi->enable & PM1_POWER_BUTTON) != 0;
 }
 
 static int acpi_init(struct device *device)
@@ -205,4 +204,5 @@ const struct device_ops vacpi_device = {
     .state_size = sizeof(struct vacpi),
     .init = acpi_init,
     .reset = acpi_reset,
+    .press_power_button = press_power_button,
 };

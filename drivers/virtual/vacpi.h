@@ -23,10 +23,4 @@
 
 extern const struct device_ops vacpi_device;
 
-/*
- * Press the guest's power button: it sees PWRBTN_STS and an SCI, and a system that cares powers off. From the guest's
- * first CPU, with device access serialised. Nothing happens when the guest has no ACPI.
- */
-void vacpi_press_power_button(struct guest *guest);
-
 #endif

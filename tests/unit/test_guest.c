@@ -115,6 +115,14 @@ static __attribute__((noinline)) void begin(unsigned number)
     ended[number] = false;
 }
 
+/* What the monitor does at each turn with the guest. */
+static void end_stopped(void)
+{
+    if (guest->state == GUEST_STOPPED)
+        guest_end(guest);
+}
+static void (*monitor)(void);
+
 static void live(void)
 {
     for (uint32_t i = 0; i < guest->vcpu_count; i++)
@@ -127,6 +135,8 @@ static void live(void)
             if (!ended[i])
                 swapcontext(&home, &contexts[i]);
         }
+        fake_machine.cpu = CPUS_MAX - 1;
+        monitor();
         fake_machine.ticks += SECOND / 1000;
     }
 }
@@ -144,6 +154,7 @@ static void new_guest(uint32_t vcpus)
     written[0] = '\0';
     texts = polls = loads = unsent_looks = 0;
     load_fails = false;
+    monitor = end_stopped;
     born_at = fake_machine.ticks = monitor_serve(); /* behind what an earlier test has left to be due */
     polls = 0;
 }
@@ -225,7 +236,7 @@ static void a_crash_is_told_whole(void **state)
     assert_int_equal(texts, 2);
     assert_int_equal(unsent_looks, 0); /* after the guest's own words */
     assert_non_null(strstr(written, "started\nbulkhead: guest \"fake\" stops: it does nothing right\n"));
-    assert_int_equal(count("rip 000000000000fff0"), 1);
+    assert_int_equal(count("rip    000000000000fff0"), 1);
     assert_int_equal(count("r15"), 1);
     assert_int_equal(count("base ffffffffffff0000") + count("base 00000000ffff0000"), 1);
     assert_int_equal(count("the last 1 exits"), 1);
@@ -365,6 +376,162 @@ static void all_vcpus_stop_and_start_together(void **state)
     assert_int_equal(fake_backend(guest->vcpus[1])->states_loaded, 12);
 }
 
+/* ---- What the monitor asks ---- */
+
+static unsigned runs, turns_to_go;
+
+static void run_on(struct vcpu *vcpu, struct vmexit *exit)
+{
+    exit->kind = EXIT_NONE;
+    assert_int_equal(guest->paused, 0);
+    runs++;
+    vcpu_request(vcpu, REQUEST_TIMERS);
+    give_way();
+}
+
+/* Stop it whenever it runs, start it when it has stopped, a few times. */
+static void stop_and_start(void)
+{
+    if (guest->state == GUEST_RUNNING) {
+        assert_false(guest_start(guest));
+        guest_request_power_off(guest, "by the shell");
+    } else if (guest->state == GUEST_STOPPED && turns_to_go > 1) {
+        turns_to_go--;
+        assert_true(guest_start(guest));
+    } else {
+        end_stopped();
+    }
+}
+
+static void a_stopped_guest_starts_again(void **state)
+{
+    (void)state;
+    fake_guest_free(guest);
+    new_guest(2);
+    turns_to_go = 4;
+    monitor = stop_and_start;
+    run(run_on);
+    assert_int_equal(loads, 4);
+    assert_int_equal(guest->starts, 4);
+    assert_int_equal(count("started\n"), 1);
+    assert_int_equal(count("started again\n"), 3);
+    assert_int_equal(count("powered off (by the shell)\n"), 4);
+    assert_int_equal(fake_backend(guest->vcpus[1])->states_loaded, 4);
+}
+
+/* Where a guest's image cannot be loaded a start changes nothing, and may be tried again. */
+static void a_start_may_fail(void **state)
+{
+    (void)state;
+    load_fails = true;
+    turns_to_go = 3;
+    monitor = stop_and_start;
+    run(run_on);
+    assert_int_equal(guest->starts, 0);
+    assert_int_equal(count("the image is gone\n"), 3);
+}
+
+/* Started by hand, a guest has all its restarts again. */
+static void start_after_crashes(void)
+{
+    if (guest->state != GUEST_STOPPED || turns_to_go == 1) {
+        end_stopped();
+        return;
+    }
+    turns_to_go--;
+    assert_true(guest_start(guest));
+}
+
+static void a_start_forgives_crashes(void **state)
+{
+    (void)state;
+    config.on_crash = CONFIG_ON_CRASH_RESTART;
+    turns_to_go = 2;
+    monitor = start_after_crashes;
+    run(crash);
+    assert_int_equal(loads, 12);
+    assert_int_equal(count("restart 1 of at most 5"), 2);
+}
+
+static uint64_t paused_at;
+static void pause_for_a_while(void)
+{
+    uint32_t runs_before = runs;
+
+    if (guest->state != GUEST_RUNNING) {
+        end_stopped();
+    } else if (runs == 10 && guest->paused == 0 && paused_at == 0) {
+        guest_pause(guest);
+        paused_at = fake_machine.ticks;
+    } else if (guest->paused != 0 && fake_machine.ticks > paused_at + SECOND) {
+        assert_in_range(runs_before, 10, 13); /* what was under way when it was asked */
+        guest_resume(guest);
+    } else if (runs == 30) {
+        guest_request_power_off(guest, "by the shell");
+    }
+}
+
+static void a_paused_guest_does_not_run(void **state)
+{
+    (void)state;
+    fake_guest_free(guest);
+    new_guest(2);
+    runs = 0;
+    paused_at = 0;
+    monitor = pause_for_a_while;
+    run(run_on);
+    assert_true(runs >= 30);
+    assert_true(fake_machine.ticks - born_at > SECOND);
+    assert_int_equal(count("powered off (by the shell)\n"), 1);
+}
+
+static void reset_while_paused(void)
+{
+    if (guest->state == GUEST_RUNNING && guest->starts == 1 && guest->paused == 0)
+        guest_pause(guest);
+    else if (guest->state == GUEST_RUNNING && guest->starts == 1)
+        guest_request_reset(guest, "by the shell");
+    else if (guest->state == GUEST_RUNNING && runs > 20)
+        guest_request_power_off(guest, "by the shell");
+    end_stopped();
+}
+
+static void a_reset_ends_a_pause(void **state)
+{
+    (void)state;
+    runs = 0;
+    monitor = reset_while_paused;
+    run(run_on);
+    assert_int_equal(guest->starts, 2);
+    assert_int_equal(count("reset (by the shell)\n"), 1);
+}
+
+static enum guest_action wish;
+static void wish_when_parked(void)
+{
+    if (guest->state == GUEST_PARKED && guest->crashed != NULL && guest->wish == GUEST_GO_ON)
+        guest_wish(guest, wish);
+    end_stopped();
+}
+
+static void a_wish_ends_the_wait_after_a_crash(void **state)
+{
+    (void)state;
+    config.on_crash = CONFIG_ON_CRASH_RESTART;
+    monitor = wish_when_parked;
+    wish = GUEST_RESET;
+    run(crash);
+    assert_int_equal(loads, 6);
+    assert_true(fake_machine.ticks - born_at < SECOND);
+    fake_guest_free(guest);
+    new_guest(1);
+    config.on_crash = CONFIG_ON_CRASH_RESTART;
+    monitor = wish_when_parked;
+    wish = GUEST_POWER_OFF;
+    run(crash);
+    assert_int_equal(loads, 1);
+}
+
 #define WITH_GUEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -379,6 +546,12 @@ int main(void)
         WITH_GUEST(an_image_that_does_not_load_again_ends_it),
         WITH_GUEST(an_echo_of_a_stop_does_no_harm),
         WITH_GUEST(all_vcpus_stop_and_start_together),
+        WITH_GUEST(a_stopped_guest_starts_again),
+        WITH_GUEST(a_start_may_fail),
+        WITH_GUEST(a_start_forgives_crashes),
+        WITH_GUEST(a_paused_guest_does_not_run),
+        WITH_GUEST(a_reset_ends_a_pause),
+        WITH_GUEST(a_wish_ends_the_wait_after_a_crash),
     };
 
     return cmocka_run_group_tests_name("guest", tests, NULL, NULL);

@@ -17,7 +17,7 @@
 
 static unsigned polls;
 static bool output_remains;
-static unsigned polls_until_stopped;
+static unsigned polls_until_stopped = UINT32_MAX;
 static struct guest guests[3];
 static unsigned settled[3];
 
@@ -42,6 +42,14 @@ bool console_poll(void)
     return output_remains;
 }
 
+static unsigned ends;
+
+void guest_end(struct guest *guest)
+{
+    assert_ptr_equal(guest, &guests[ends]);
+    ends++;
+}
+
 bool guest_all_stopped(void)
 {
     return polls >= polls_until_stopped;
@@ -52,6 +60,7 @@ static int setup(void **state)
     (void)state;
     memset(&fake_machine, 0, sizeof(fake_machine));
     output_remains = false;
+    polls_until_stopped = UINT32_MAX;
     fake_machine.timer_deadline = TIMER_NEVER;
     fake_machine.ticks = monitor_serve(); /* something is due now, whatever an earlier test has left */
     polls = 0;
@@ -107,13 +116,18 @@ static void waiting_serves(void **state)
     assert_int_equal(fake_machine.waits, 10);
 }
 
+/* The monitor ends once in its life, so this test is the last. */
 static void runs_until_all_have_stopped(void **state)
 {
     (void)state;
     polls_until_stopped = 7;
     monitor_run();
     assert_int_equal(polls, 7);
+    assert_int_equal(ends, 3);
     assert_int_equal(fake_machine.timer_deadline, TIMER_NEVER);
+    fake_machine.ticks += 100 * MS;
+    (void)monitor_serve();
+    assert_int_equal(ends, 3);
 }
 
 int main(void)

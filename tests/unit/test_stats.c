@@ -95,7 +95,12 @@ static void sleep_is_not_counted(void **state)
     (void)state;
     stats_leave(&stats, 1000);
     stats.last = &stats.kinds[EXIT_HLT];
-    stats_slept(&stats, 1100, UINT64_C(0x700001100));
+    stats_sleep(&stats, 1100);
+    assert_int_equal(stats_halted(&stats, 1100), 0);
+    assert_int_equal(stats_halted(&stats, 1500), 400); /* still asleep */
+    assert_int_equal(stats_halted(&stats, 1000), 0);   /* a clock that was read earlier */
+    stats_wake(&stats, UINT64_C(0x700001100));
+    assert_int_equal(stats_halted(&stats, UINT64_MAX), stats.halted_ticks);
     stats_enter(&stats, 0x1100 + 200);
     assert_int_equal(stats.halted_ticks, UINT64_C(0x700001100) - 1100);
     assert_int_equal(stats.kinds[EXIT_HLT].longest, (100 + 200) | 3);

@@ -312,7 +312,7 @@ static void pm_timer_carry_interrupts_when_asked(void **state)
 static void power_button(void **state)
 {
     (void)state;
-    vacpi_press_power_button(guest);
+    assert_false(device_press_power_button(guest)); /* not enabled */
     assert_int_equal(in(STATUS, 2), 0x100);
     assert_false(sci());
     out(ENABLE, 2, 0x100);
@@ -322,13 +322,13 @@ static void power_button(void **state)
     out(STATUS + 1, 1, 0x01);
     assert_int_equal(in(STATUS, 2), 0);
     assert_false(sci());
-    vacpi_press_power_button(guest);
+    assert_true(device_press_power_button(guest));
     assert_true(sci());
     guest->devices[0].ops->reset(&guest->devices[0]);
     assert_false(sci());
     assert_int_equal(in(STATUS, 4), 0);
     guest->devices[0].ops = &vioapic_device;
-    vacpi_press_power_button(guest); /* a guest without ACPI */
+    assert_false(device_press_power_button(guest)); /* a guest without ACPI */
     guest->devices[0].ops = &vacpi_device;
 }
 
@@ -338,7 +338,7 @@ static void a_second_reason_is_a_new_edge(void **state)
     out(ENABLE, 2, 0x101);
     fake_advance_ns(guest, 600 * NS_PER_S);
     assert_int_equal(sci_edges, 1);
-    vacpi_press_power_button(guest); /* the line is high already */
+    assert_true(device_press_power_button(guest)); /* the line is high already */
     assert_int_equal(sci_edges, 1);
     out(STATUS, 2, 1); /* the guest had read the first only */
     assert_int_equal(sci_edges, 2);

@@ -54,6 +54,32 @@ void console_notify(struct guest *who)
     seen.console_notes++;
 }
 
+uint32_t guest_count(void)
+{
+    return 0;
+}
+
+struct guest *guest_get(uint32_t number)
+{
+    (void)number;
+    return NULL;
+}
+
+bool guest_all_stopped(void)
+{
+    return false;
+}
+
+void guest_log_settle(struct guest *who)
+{
+    (void)who;
+}
+
+void guest_end(struct guest *who)
+{
+    (void)who;
+}
+
 bool console_poll(void)
 {
     seen.console_polls++;
@@ -453,6 +479,104 @@ static void run_until_asked(struct vcpu *who, struct vmexit *exit)
     stop_after(5);
 }
 
+static unsigned presses;
+static bool listens;
+
+static bool press(struct device *device)
+{
+    assert_ptr_equal(device, &guest->devices[1]);
+    presses++;
+    return listens;
+}
+
+static void press_once(struct vcpu *who, struct vmexit *exit)
+{
+    exit->kind = EXIT_NONE;
+    if (seen.step == 0)
+        vcpu_request(who, REQUEST_POWER_BUTTON);
+    stop_after(3);
+}
+
+static void the_power_button_reaches_the_device_that_has_one(void **state)
+{
+    static const struct device_ops without = {.name = "none"}, with = {.name = "acpi", .press_power_button = press};
+
+    (void)state;
+    guest->devices[0].ops = guest->devices[2].ops = &without;
+    guest->devices[1].ops = &with;
+    guest->device_count = 3;
+    backend->on_run = press_once;
+    for (unsigned i = 0; i < 2; i++) {
+        listens = i == 1;
+        presses = seen.step = 0;
+        vcpu_run(vcpu);
+        assert_int_equal(presses, 1);
+        assert_int_equal(guest->button, listens ? GUEST_BUTTON_HEARD : GUEST_BUTTON_UNHEARD);
+    }
+    guest->device_count = 0;
+}
+
+/* The world while the vCPU is paused: another CPU asks for registers, then for an NMI, then lets it go on. */
+static void while_paused(void)
+{
+    fake_machine.ticks += 1000;
+    switch (fake_machine.waits) {
+    case 1: vcpu_request(vcpu, REQUEST_SNAPSHOT); break;
+    case 2:
+        assert_int_equal(vcpu->snapshots, 2);
+        assert_int_equal(vcpu->snapshot.rip, 0x1234);
+        assert_int_equal(vcpu->snapshot.segments[SEGMENT_CS].selector, 8);
+        vcpu_request(vcpu, REQUEST_NMI);
+        break;
+    case 5:
+        guest->paused = 0;
+        vcpu_request(vcpu, REQUEST_PAUSE);
+        break;
+    default: break;
+    }
+}
+
+static void pause_at_once(struct vcpu *who, struct vmexit *exit)
+{
+    exit->kind = EXIT_NONE;
+    assert_int_equal(guest->paused, 0);
+    backend->registers[VCPU_RIP] = 0x1234;
+    if (seen.step == 0) {
+        guest->paused = 1;
+        vcpu_request(who, REQUEST_PAUSE);
+    }
+    stop_after(3);
+}
+
+/* What was asked of it meanwhile is served behind the pause, and nobody's clock runs out. */
+static void a_paused_vcpu_waits(void **state)
+{
+    (void)state;
+    guest->watchdog_ticks = 1;
+    backend->on_run = pause_at_once;
+    fake_machine.on_wait = while_paused;
+    vcpu_run(vcpu);
+    assert_int_equal(fake_machine.waits, 5);
+    assert_int_equal(backend->runs, 3);
+    assert_int_equal(backend->injections, 1);
+    assert_int_equal(vcpu->stats.halted_ticks, 5000);
+    assert_int_equal(guest->heartbeat_ticks, fake_machine.ticks);
+}
+
+static void stop_while_paused(void)
+{
+    vcpu_request(vcpu, REQUEST_STOP);
+}
+
+static void a_stop_ends_a_pause(void **state)
+{
+    (void)state;
+    backend->on_run = pause_at_once;
+    fake_machine.on_wait = stop_while_paused;
+    vcpu_run(vcpu);
+    assert_int_equal(backend->runs, 1);
+}
+
 static void requests_are_served_between_entries(void **state)
 {
     (void)state;
@@ -824,6 +948,9 @@ int main(void)
         WITH_GUEST(a_stop_comes_before_an_entry),
         WITH_GUEST(requests_kick_only_others),
         WITH_GUEST(requests_are_served_between_entries),
+        WITH_GUEST(the_power_button_reaches_the_device_that_has_one),
+        WITH_GUEST(a_paused_vcpu_waits),
+        WITH_GUEST(a_stop_ends_a_pause),
         WITH_GUEST(a_late_kick_loses_no_event),
         WITH_GUEST(timers_expire_and_are_armed_again),
         WITH_GUEST(the_monitor_is_served_between_entries),
