@@ -7,6 +7,7 @@
 
 #include "hv/console.h"
 #include "hv/format.h"
+#include "hv/log_history.h"
 #include "hv/machine.h"
 #include "hv/string.h"
 #include "hv/timer.h"
@@ -129,6 +130,8 @@ void log_line(enum log_level level, const char *format, ...)
         if ((uint8_t)text[i] < ' ' || text[i] == 0x7f)
             text[i] = '?';
     }
+    text[length] = '\0';
+    log_history_add(text);
     text[length] = '\n';
     write_line(line, sizeof(prefix) - 1 + length + 1);
 }
