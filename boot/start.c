@@ -25,6 +25,7 @@
 #include "hv/pagetable.h"
 #include "hv/plan.h"
 #include "hv/plan_describe.h"
+#include "hv/shell.h"
 
 static struct config config;
 static struct plan plan;
@@ -271,6 +272,7 @@ bool run_guests(void)
 {
     monitor_init(plan.monitor_cpu);
     console_focus(config.focus);
+    shell_init(&config, &plan, &machine);
     console_defer();
     for (uint32_t cpu = 1; cpu < machine.cpu_count; cpu++) {
         if (vcpus[cpu] != NULL)

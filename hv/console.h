@@ -116,4 +116,7 @@ size_t console_shell_write(const char *text, size_t size);
 /* Give the console back to what was shown before. */
 void console_shell_close(void);
 
+/* Has the shell the console? A key may take it away at any time. On the CPU that polls. */
+bool console_shell_is_open(void);
+
 #endif

@@ -100,6 +100,11 @@ static void open_shell(void)
     console_shell_begin();
 }
 
+bool console_shell_is_open(void)
+{
+    return shell_open && !console_shell_ended();
+}
+
 void console_follow_shell(void)
 {
     if (!shell_open || !console_shell_ended() || console_shell_used() > 0) /* its last words first */

@@ -5,8 +5,10 @@
 #include "hv/monitor.h"
 
 #include "hv/console.h"
+#include "hv/control.h"
 #include "hv/guest.h"
 #include "hv/machine.h"
+#include "hv/shell.h"
 #include "hv/timer.h"
 
 #define POLL_BUSY_NS UINT64_C(1000000)
@@ -23,9 +25,10 @@ void monitor_init(uint32_t cpu)
     monitor_cpu = cpu;
 }
 
+/* A user at the shell may start a guest again. */
 static void look_for_end(void)
 {
-    if (ended || !guest_all_stopped())
+    if (ended || !guest_all_stopped() || (shell_is_open() && !control_shutting_down()))
         return;
     ended = true;
     for (uint32_t i = 0; i < guest_count(); i++)
@@ -38,8 +41,10 @@ static bool serve(void)
     for (uint32_t i = 0; i < guest_count(); i++)
         guest_log_settle(guest_get(i));
     bool console_busy = console_poll();
+    bool shell_busy = shell_serve();
+    control_serve();
     look_for_end();
-    return console_busy;
+    return console_busy || shell_busy;
 }
 
 uint64_t monitor_serve(void)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the hypervisor does besides running guests: it serves the console, and notices when all guests have stopped. One
- * CPU does it, whatever else that CPU is at: between exits of its own guest, while that guest rests, or with nothing
- * else to do.
+ * What the hypervisor does besides running guests: it serves the console and the shell, and notices when all guests
+ * have stopped, which ends the machine unless someone is at the shell. One CPU does it, whatever else that CPU is at:
+ * between exits of its own guest, while that guest rests, or with nothing else to do.
  */
 #ifndef HV_MONITOR_H
 #define HV_MONITOR_H
@@ -24,7 +24,7 @@ uint64_t monitor_serve(void);
  */
 void monitor_wait(const uint32_t *stop_when_set, uint64_t deadline_ticks);
 
-/* Serve until every guest has stopped. On the monitor's CPU, when
+/* Serve until every guest has stopped, and nobody is at the shell who might start one again. On the monitor's CPU, when
  * it runs no guest. */
 void monitor_run(void);
 

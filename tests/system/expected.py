@@ -43,7 +43,6 @@ CONSOLE_ALONE = LINE + r'console: guest "{name}" alone'
 CONSOLE_ONLY = LINE + r'console: the serial line of guest "{name}", the only one'
 CONSOLE_NUMBER = LINE + r'guest (\d) is "{name}"'
 CONSOLE_NO_KEY = LINE + r"console: that key means nothing"
-CONSOLE_NO_SHELL = LINE + r"console: this version has no shell"
 
 # The flat guest of our own.
 HELLO = r"hello"
@@ -97,3 +96,12 @@ CUT_SHORT = r'kernel "kernel\.bin" is cut short\b'
 TOO_LARGE = r'kernel "kernel\.bin" (needs .*; the guest has|needs .* the guest \(.*\) has no free RAM|.* does not fit)'
 NO_VIRTUALIZATION = r"\bSVM\b.*\bVMX\b|\bVMX\b.*\bSVM\b|AMD-V.*VT-x|VT-x.*AMD-V"
 NO_EPT = r"\bEPT\b"
+
+# The shell.
+SHELL_PROMPT = r"bulkhead> "
+PAUSED = LINE + r'guest "{name}": paused by the shell'
+RESUMED = LINE + r'guest "{name}": resumed by the shell'
+RESET_BY_SHELL = LINE + r'guest "{name}": reset \(by the shell\)'
+BUTTON_PRESSED = LINE + r'guest "{name}": its power button was pressed'
+STOPPED_HARD = LINE + r'guest "{name}": powered off \(hard, by the shell{why}\)'
+STARTED_AGAIN = LINE + r'guest "{name}": started again'

@@ -99,6 +99,8 @@ def test_one_guest_has_the_line(lab, machine_name):
     machine.expect(r"^ *1d 0a\n", 10)
     machine.send(f"{expected.KEY}z{expected.KEY}h")
     machine.expect(expected.CONSOLE_NO_KEY)
-    machine.expect(expected.CONSOLE_NO_SHELL)
+    machine.expect(expected.SHELL_PROMPT)
+    machine.send("quit\r")
+    machine.expect(expected.CONSOLE_ONLY.format(name="linux"))
     shell.run("printf 'RAW\\033[31mred\\033[mRAW\\n'")
     assert "RAW\x1b[31mred\x1b[mRAW\r\n" in machine.console.raw

@@ -42,7 +42,29 @@ bool console_poll(void)
     return output_remains;
 }
 
-static unsigned ends;
+static unsigned shell_serves, control_serves, ends;
+static bool shell_busy, shell_open, shutting_down;
+
+bool shell_serve(void)
+{
+    shell_serves++;
+    return shell_busy;
+}
+
+bool shell_is_open(void)
+{
+    return shell_open;
+}
+
+void control_serve(void)
+{
+    control_serves++;
+}
+
+bool control_shutting_down(void)
+{
+    return shutting_down;
+}
 
 void guest_end(struct guest *guest)
 {
@@ -59,11 +81,11 @@ static int setup(void **state)
 {
     (void)state;
     memset(&fake_machine, 0, sizeof(fake_machine));
-    output_remains = false;
+    output_remains = shell_busy = false;
     polls_until_stopped = UINT32_MAX;
     fake_machine.timer_deadline = TIMER_NEVER;
     fake_machine.ticks = monitor_serve(); /* something is due now, whatever an earlier test has left */
-    polls = 0;
+    polls = shell_serves = control_serves = 0;
     memset(settled, 0, sizeof(settled));
     return 0;
 }
@@ -85,6 +107,20 @@ static void polls_when_due(void **state)
     assert_int_equal(polls, 2);
     for (unsigned i = 0; i < 3; i++)
         assert_int_equal(settled[i], 2);
+}
+
+static void serves_shell_and_control(void **state)
+{
+    uint64_t start = fake_machine.ticks;
+
+    (void)state;
+    shell_busy = true;
+    assert_int_equal(monitor_serve(), start + MS);
+    fake_machine.ticks = start + MS;
+    shell_busy = false;
+    assert_int_equal(monitor_serve(), start + 11 * MS);
+    assert_int_equal(shell_serves, 2);
+    assert_int_equal(control_serves, 2);
 }
 
 static void others_do_nothing(void **state)
@@ -116,13 +152,22 @@ static void waiting_serves(void **state)
     assert_int_equal(fake_machine.waits, 10);
 }
 
-/* The monitor ends once in its life, so this test is the last. */
+static void close_shell(void)
+{
+    fake_machine.ticks += MS;
+    if (polls == 20)
+        shell_open = false;
+}
+
+/* Someone at the shell may start a guest again. The monitor ends once in its life, so this test is the last. */
 static void runs_until_all_have_stopped(void **state)
 {
     (void)state;
     polls_until_stopped = 7;
+    shell_open = true;
+    fake_machine.on_wait = close_shell;
     monitor_run();
-    assert_int_equal(polls, 7);
+    assert_int_equal(polls, 21);
     assert_int_equal(ends, 3);
     assert_int_equal(fake_machine.timer_deadline, TIMER_NEVER);
     fake_machine.ticks += 100 * MS;
@@ -134,6 +179,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(polls_when_due, setup),
+        cmocka_unit_test_setup(serves_shell_and_control, setup),
         cmocka_unit_test_setup(others_do_nothing, setup),
         cmocka_unit_test_setup(waiting_serves, setup),
         cmocka_unit_test_setup(runs_until_all_have_stopped, setup),

@@ -80,6 +80,25 @@ void guest_end(struct guest *who)
     (void)who;
 }
 
+bool shell_serve(void)
+{
+    return false;
+}
+
+bool shell_is_open(void)
+{
+    return false;
+}
+
+void control_serve(void)
+{
+}
+
+bool control_shutting_down(void)
+{
+    return false;
+}
+
 bool console_poll(void)
 {
     seen.console_polls++;

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a user may do with guests and with the machine. All of it on the monitor's CPU; nothing waits for a guest: what
+ * takes time goes on in control_serve.
+ */
+#ifndef HV_CONTROL_H
+#define HV_CONTROL_H
+
+#include "hv/guest.h"
+#include "hv/types.h"
+
+/* How long a guest has, from the press of its power button until it is stopped hard. */
+#define CONTROL_STOP_PATIENCE_NS UINT64_C(10000000000)
+
+/* A line of the log says what was done. Each returns NULL; or, when it makes no sense, why: text to go on behind
+ * `guest "x" `. */
+const char *control_pause(struct guest *guest);
+const char *control_resume(struct guest *guest);
+const char *control_reset(struct guest *guest);
+const char *control_start(struct guest *guest);
+
+/*
+ * Press the guest's power button, and stop it hard when it does not listen, or CONTROL_STOP_PATIENCE_NS later; or
+ * `now`. A paused guest is resumed for that. A second call may make it harder.
+ */
+const char *control_stop(struct guest *guest, bool now);
+
+/* Stop all guests in that way; the machine goes off behind the last. No guest is started from now on. */
+void control_shutdown(bool now);
+
+/* Was the machine's end asked for? */
+bool control_shutting_down(void);
+
+/* Do what is due. Often. */
+void control_serve(void);
+
+/* The state of a guest in a word or two: "running", "paused", "stopped". */
+const char *control_state_text(const struct guest *guest);
+
+#endif

@@ -1,0 +1,684 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The shell's commands, typed: what they print, and what they ask of guests. The guests are only described here.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "hv/config.h"
+#include "hv/console.h"
+#include "hv/control.h"
+#include "hv/log.h"
+#include "hv/log_history.h"
+#include "hv/shell.h"
+#include "hv/shell_internal.h"
+#include "tests/unit/fake.h"
+
+#define MS     UINT64_C(1000000)
+#define SECOND (1000 * MS)
+
+static const char file[] = "[guest.linux]\n"
+                           "cpus = [1, 2]\nmemory = \"64M\"\nboot = \"linux\"\nkernel = \"vmlinuz\"\n"
+                           "cmdline = \"console=ttyS0\"\nwatchdog = \"5s\"\n"
+                           "[guest.rt]\n"
+                           "cpus = [3]\nmemory = \"2M\"\nboot = \"flat\"\nkernel = \"rt.bin\"\ndevices = [\"uart\"]\n";
+
+static struct config config;
+static struct plan plan;
+static struct boot_info boot;
+static struct plan_machine machine;
+static struct guest guests[2];
+static struct vcpu vcpus[3];
+static unsigned guests_there;
+
+/* ---- The console, and what is asked of guests ---- */
+
+static const struct console_shell *shell;
+static char screen[1 << 16];
+static bool console_open, console_full;
+static char asked[1024]; /* of guests, in order */
+static bool cpus_answer;
+
+void console_set_shell(const struct console_shell *new_shell)
+{
+    shell = new_shell;
+}
+
+size_t console_shell_write(const char *text, size_t size)
+{
+    if (console_full)
+        return 0;
+    size = min_u64(size, 300); /* as much as a ring takes */
+    strncat(screen, text, size);
+    assert_true(strlen(screen) < sizeof(screen) - 4096);
+    return size;
+}
+
+void console_shell_close(void)
+{
+    console_open = false;
+}
+
+bool console_shell_is_open(void)
+{
+    return console_open;
+}
+
+bool console_poll(void)
+{
+    return false;
+}
+
+void log_line(enum log_level level, const char *format, ...)
+{
+    va_list arguments;
+    char line[256];
+
+    (void)level;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof(line), format, arguments);
+    va_end(arguments);
+    strcat(strcat(asked, line), "\n");
+}
+
+uint32_t guest_count(void)
+{
+    return guests_there;
+}
+
+struct guest *guest_get(uint32_t number)
+{
+    return number < guests_there ? &guests[number] : NULL;
+}
+
+static void ask(const char *what, const struct guest *guest)
+{
+    sprintf(asked + strlen(asked), "%s %s\n", what, guest->name);
+}
+
+void guest_pause(struct guest *guest)
+{
+    guest->paused = 1;
+    ask("pause", guest);
+}
+
+void guest_resume(struct guest *guest)
+{
+    guest->paused = 0;
+    ask("resume", guest);
+}
+
+bool guest_start(struct guest *guest)
+{
+    ask("start", guest);
+    return guest->state == GUEST_STOPPED;
+}
+
+void guest_wish(struct guest *guest, enum guest_action wish)
+{
+    guest->wish = wish;
+    ask(wish == GUEST_RESET ? "wish reset" : "wish off", guest);
+}
+
+void guest_request_reset(struct guest *guest, const char *why)
+{
+    (void)why;
+    ask("reset", guest);
+}
+
+void guest_request_power_off(struct guest *guest, const char *why)
+{
+    guest->state = GUEST_STOPPING;
+    sprintf(asked + strlen(asked), "off %s (%s)\n", guest->name, why);
+}
+
+void vcpu_request(struct vcpu *vcpu, uint32_t requests)
+{
+    if (requests == REQUEST_POWER_BUTTON)
+        ask("press", vcpu->guest);
+    if (requests == REQUEST_SNAPSHOT && cpus_answer) {
+        vcpu->snapshot.rip = 0x1000 + vcpu->cpu;
+        vcpu->snapshots += 2;
+    }
+}
+
+/* ---- Typing ---- */
+
+static void serve(unsigned times)
+{
+    while (times-- > 0) {
+        (void)shell_serve();
+        control_serve();
+        fake_machine.ticks += MS;
+    }
+}
+
+static void type(const char *text)
+{
+    while (*text != '\0')
+        shell->byte((uint8_t)*text++);
+    serve(200);
+}
+
+static void open_shell(void)
+{
+    console_open = true;
+    shell->draw();
+    serve(10);
+}
+
+/* What a line makes the shell print, without the echo. */
+static const char *answer_to(const char *line)
+{
+    screen[0] = asked[0] = '\0';
+    type(line);
+    type("\r");
+    const char *text = strstr(screen, "\r\n");
+    assert_non_null(text);
+    return text + 2;
+}
+
+/* The rows of a text are narrow enough for the terminal. */
+static void assert_narrow(const char *text)
+{
+    for (const char *end; (end = strstr(text, "\r\n")) != NULL; text = end + 2)
+        assert_in_range(end - text, 0, 79);
+}
+
+#define assert_answers(line, part)   assert_non_null(strstr(answer_to(line), part))
+#define assert_silent(line)          assert_string_equal(answer_to(line), "\r\033[Kbulkhead> ")
+#define assert_asked(line, expected) (void)answer_to(line), assert_string_equal(asked, expected)
+
+static void ignore(struct diagnostics *diagnostics, const char *line)
+{
+    (void)diagnostics;
+    fail_msg("%s", line);
+}
+
+static void make_guest(unsigned number, unsigned cpus, unsigned first)
+{
+    struct guest *guest = &guests[number];
+
+    guest->number = number;
+    guest->config = &config.guests[number];
+    guest->name = config.guests[number].name;
+    guest->state = GUEST_RUNNING;
+    guest->memory_bytes = config.guests[number].memory_bytes;
+    guest->vcpu_count = cpus;
+    guest->starts = 1;
+    for (unsigned i = 0; i < cpus; i++) {
+        struct vcpu *vcpu = guest->vcpus[i] = &vcpus[first + i];
+        vcpu->number = (uint8_t)i;
+        vcpu->cpu = first + i + 1;
+        vcpu->guest = guest;
+        stats_reset(&vcpu->stats, fake_machine.ticks);
+    }
+}
+
+static int setup(void **state)
+{
+    struct diagnostics diagnostics = {.report = ignore};
+
+    (void)state;
+    memset(guests, 0, sizeof(guests));
+    memset(vcpus, 0, sizeof(vcpus));
+    memset(&boot, 0, sizeof(boot));
+    memset(&machine, 0, sizeof(machine));
+    boot_memory_add(&boot, 0, MIB(512), BOOT_MEMORY_RAM);
+    boot_module_add(&boot, MIB(100), MIB(8), "vmlinuz");
+    boot_module_add(&boot, MIB(110), MIB(1), "rt.bin");
+    machine.boot = &boot;
+    machine.cpu_count = 4;
+    assert_int_equal(config_parse("test.toml", file, sizeof(file) - 1, &config, &diagnostics), 0);
+    assert_int_equal(plan_make("test.toml", &config, &machine, &plan, &diagnostics), 0);
+    guests_there = 2;
+    fake_machine.ticks += 1000 * SECOND;
+    guests[0].state = guests[1].state = GUEST_STOPPED;
+    guests[1].number = 1;
+    control_serve(); /* no stop of an earlier test goes on */
+    make_guest(0, 2, 0);
+    make_guest(1, 1, 2);
+    guests[0].started_ticks = guests[1].started_ticks = fake_machine.ticks;
+    console_open = console_full = false;
+    cpus_answer = true;
+    shell_init(&config, &plan, &machine);
+    serve(1);
+    screen[0] = asked[0] = '\0';
+    open_shell();
+    return 0;
+}
+
+/* ---- Tests ---- */
+
+static void opens_and_leaves(void **state)
+{
+    (void)state;
+    assert_true(shell_is_open());
+    assert_non_null(strstr(screen, "help"));
+    assert_non_null(strstr(screen, "bulkhead> "));
+    type("quit\r");
+    assert_false(console_open);
+    assert_false(shell_is_open());
+    open_shell();
+    type("\004");
+    assert_false(shell_is_open());
+    /* The console's own keys can take it away; what was typed is forgotten. */
+    open_shell();
+    type("pau");
+    console_open = false;
+    serve(1);
+    assert_false(shell_is_open());
+    screen[0] = '\0';
+    open_shell();
+    assert_null(strstr(screen, "pau"));
+}
+
+static void lines_of_others_in_between(void **state)
+{
+    (void)state;
+    type("gue");
+    screen[0] = '\0';
+    shell->draw();
+    serve(1);
+    assert_string_equal(screen, "\r\033[Kbulkhead> gue");
+}
+
+static void wrong_words_are_answered(void **state)
+{
+    (void)state;
+    assert_answers("guest", "there is no command \"guest\"; did you mean \"guests\"?");
+    assert_answers("xyzzy", "there is no command \"xyzzy\"; \"help\" lists all");
+    assert_answers("pause linus", "there is no guest \"linus\"; did you mean \"linux\"?");
+    assert_answers("pause qqq", "there is no guest \"qqq\"\r\nThe guests are: linux, rt\r\n");
+    assert_answers("pause", "pause: of which guest?\r\nRight would be: pause GUEST\r\nThe guests are: linux, rt\r\n");
+    assert_answers("guests now", "guests: \"now\" is too much\r\nRight would be: guests\r\n");
+    assert_answers("stop rt soon", "stop: \"soon\" is too much\r\nRight would be: stop GUEST [now]\r\n");
+    assert_answers("regs linux x", "\"x\" is not a CPU of the guest");
+    assert_answers("regs linux 99999999999999", "\"99999999999999\" is not a CPU of the guest");
+    assert_answers("regs linux 2", "guest \"linux\" has no CPU 2: its CPUs are 0 to 1");
+    assert_answers("help hlp", "there is no command \"hlp\"; did you mean \"help\"?");
+    assert_string_equal(asked, "");
+    assert_silent("");
+    assert_silent("   ");
+}
+
+static void the_only_guest_need_not_be_named(void **state)
+{
+    (void)state;
+    guests_there = 1;
+    assert_asked("  reset  ", "reset linux\n");
+    assert_answers("reset rt", "The only guest is: linux");
+}
+
+static void help_knows_every_command(void **state)
+{
+    const char *text;
+
+    (void)state;
+    text = answer_to("help");
+    assert_narrow(text);
+    for (const struct shell_command *command = shell_commands; command->name != NULL; command++) {
+        char line[32];
+        sprintf(line, "\r\n%s ", command->name);
+        assert_true(strstr(text, line) != NULL || strncmp(text, line + 2, strlen(line) - 2) == 0);
+    }
+    for (const struct shell_command *command = shell_commands; command->name != NULL; command++) {
+        char line[32];
+        sprintf(line, "help %s", command->name);
+        text = answer_to(line);
+        assert_int_equal(strncmp(text, command->name, strlen(command->name)), 0);
+        assert_non_null(strstr(text, command->summary));
+        assert_narrow(text);
+    }
+}
+
+static void completion_knows_commands_guests_and_options(void **state)
+{
+    (void)state;
+    assert_answers("pau\tli\t", "");
+    assert_string_equal(asked, "pause linux\nguest \"linux\": paused by the shell\n");
+    (void)answer_to("stop r\tn\t");
+    assert_non_null(strstr(asked, "off rt (hard"));
+    assert_answers("help sh\t", "shutdown [now]");
+}
+
+static void assert_row(const char *text, const char *format, ...)
+{
+    char row[128];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(row, sizeof(row), format, arguments);
+    va_end(arguments);
+    if (strstr(text, row) == NULL)
+        fail_msg("no row \"%s\" in:\n%s", row, text);
+}
+
+static void lists_guests(void **state)
+{
+    const char *text;
+
+    (void)state;
+    fake_machine.ticks += 3700 * SECOND;
+    guests[1].state = GUEST_STOPPED;
+    text = answer_to("guests");
+    assert_narrow(text);
+    assert_row(text, "1  %-14s %-16s %-9s   64 MiB      1  1 h 1 min ago", "linux", "running", "1-2");
+    assert_row(text, "2  %-14s %-16s %-9s    2 MiB      1  1 h 1 min ago", "rt", "stopped", "3");
+    guests[0].paused = 1;
+    guests[1].state = GUEST_PARKED;
+    guests[1].crashed = &vcpus[2];
+    text = answer_to("guests");
+    assert_non_null(strstr(text, "linux          paused "));
+    assert_non_null(strstr(text, "rt             crashed, waiting "));
+}
+
+static void pause_and_resume(void **state)
+{
+    (void)state;
+    assert_asked("pause rt", "pause rt\nguest \"rt\": paused by the shell\n");
+    assert_answers("pause rt", "guest \"rt\" is paused already");
+    assert_asked("resume rt", "resume rt\nguest \"rt\": resumed by the shell\n");
+    assert_answers("resume rt", "guest \"rt\" is not paused");
+    guests[1].state = GUEST_STOPPED;
+    assert_answers("pause rt", "guest \"rt\" has stopped; \"start\" starts it again");
+    guests[1].state = GUEST_PARKED;
+    assert_answers("resume rt", "guest \"rt\" is being loaded");
+    assert_string_equal(asked, "");
+}
+
+static void reset_and_start(void **state)
+{
+    (void)state;
+    assert_asked("reset linux", "reset linux\n");
+    assert_answers("start linux", "guest \"linux\" has not stopped");
+    guests[0].state = GUEST_STOPPED;
+    assert_answers("reset linux", "guest \"linux\" has stopped");
+    assert_string_equal(asked, "");
+    assert_asked("start linux", "start linux\n");
+    /* A guest that waits after a crash need not wait. */
+    guests[0].state = GUEST_PARKED;
+    guests[0].crashed = &vcpus[0];
+    assert_asked("reset linux", "wish reset linux\n");
+}
+
+#define PRESSED(name) "guest \"" name "\": its power button was pressed; it has 10 s to power off\n"
+
+static void stop_presses_the_power_button_first(void **state)
+{
+    (void)state;
+    assert_asked("stop linux", PRESSED("linux") "press linux\n");
+    assert_int_equal(guests[0].button, GUEST_BUTTON_PRESSED);
+    guests[0].button = GUEST_BUTTON_HEARD;
+    asked[0] = '\0';
+    serve(9000);
+    assert_string_equal(asked, "");
+    assert_answers("guests", "linux          asked to stop");
+    serve(1000);
+    assert_non_null(strstr(asked, "off linux (hard, by the shell: it did not react to its power button)\n"));
+    guests[0].state = GUEST_STOPPED;
+    serve(1);
+    asked[0] = '\0';
+    serve(20000);
+    assert_string_equal(asked, "");
+    assert_answers("stop linux", "guest \"linux\" has stopped already");
+}
+
+static void stop_does_not_wait_for_the_deaf(void **state)
+{
+    (void)state;
+    guests[1].button = GUEST_BUTTON_UNHEARD; /* the answer of vcpu_request comes at once here */
+    assert_asked("stop rt now", "off rt (hard, by the shell)\n");
+    guests[1].state = GUEST_STOPPED;
+    serve(1);
+    (void)answer_to("stop linux");
+    guests[0].button = GUEST_BUTTON_UNHEARD;
+    asked[0] = '\0';
+    serve(1);
+    assert_string_equal(asked, "off linux (hard, by the shell: it does not listen to a power button)\n");
+    guests[0].state = GUEST_STOPPED;
+    serve(1);
+}
+
+/* It follows a guest through what happens meanwhile. */
+static void stop_is_not_forgotten(void **state)
+{
+    (void)state;
+    guests[1].paused = 1;
+    assert_asked("stop rt", PRESSED("rt") "press rt\nresume rt\n"); /* paused, it could not react */
+    guests[1].state = GUEST_PARKED;
+    asked[0] = '\0';
+    serve(100);
+    assert_string_equal(asked, "wish off rt\n");
+    guests[1].state = GUEST_RUNNING;
+    serve(11000);
+    assert_non_null(strstr(asked, "off rt (hard"));
+    /* A reset asked for afterwards takes it back. */
+    guests[1].state = GUEST_RUNNING;
+    (void)answer_to("reset rt");
+    asked[0] = '\0';
+    serve(20000);
+    assert_string_equal(asked, "");
+}
+
+static void shows_the_trace_in_words(void **state)
+{
+    struct vcpu *vcpu = &vcpus[2];
+    const char *text;
+
+    (void)state;
+    assert_answers("exits rt", "guest \"rt\", its CPU 0: 0 exits, oldest first\r\n\r\033[K");
+    for (unsigned i = 0; i < 100; i++)
+        vcpu->trace[i % EXIT_TRACE_SIZE] = (struct vmexit){.kind = EXIT_HLT, .rip = 0x5000 + i, .reason = 0x78};
+    vcpu->trace_next = 100;
+    vcpu->trace[98 % EXIT_TRACE_SIZE] =
+        (struct vmexit){.kind = EXIT_PIO, .rip = 0x7c00, .reason = 0x7b, .io = {.port = 0x3f8, .size = 1}};
+    text = answer_to("exits rt");
+    assert_narrow(text);
+    /* The one that is being written is left out. */
+    assert_non_null(strstr(text, "its CPU 0: 31 exits, oldest first\r\n  0x5044  HLT (reason 0x78)\r\n"));
+    assert_non_null(strstr(text, "  0x7c00  port 0x3f8: writes 1 byte (reason 0x7b)\r\n\r\033[K"));
+    assert_null(strstr(text, "0x5043 "));
+    assert_null(strstr(text, "0x5063 "));
+    guests[1].state = GUEST_STOPPED;
+    assert_answers("exits rt", "32 exits, oldest first\r\n  0x5044 ");
+    assert_answers("exits linux", "its CPU 1: 0 exits");
+}
+
+static void registers_are_asked_for(void **state)
+{
+    const char *text;
+
+    (void)state;
+    vcpus[1].run_state = VCPU_WAIT_FOR_STARTUP;
+    text = answer_to("regs linux");
+    assert_narrow(text);
+    assert_non_null(strstr(text, "its CPU 0, which runs:\r\n  rip    0000000000001001"));
+    assert_non_null(strstr(text, "its CPU 1, which was not started by the guest:\r\n  rip    0000000000001002"));
+    text = answer_to("regs linux 1");
+    assert_null(strstr(text, "its CPU 0"));
+    assert_non_null(strstr(text, "its CPU 1"));
+    /* One that does not answer: the shell goes on, and meanwhile Ctrl-C works. */
+    cpus_answer = false;
+    screen[0] = '\0';
+    type("regs rt\r");
+    assert_null(strstr(screen, "no answer"));
+    serve(1000);
+    assert_non_null(strstr(screen, "guest \"rt\", its CPU 0: no answer within 1 s\r\n\r\033[Kbulkhead> "));
+    screen[0] = '\0';
+    type("regs rt\rguests\r");
+    shell->byte(3);
+    serve(2);
+    assert_non_null(strstr(screen, "^C\r\n\r\033[Kbulkhead> "));
+    serve(2000);
+    assert_null(strstr(screen, "no answer"));
+    assert_null(strstr(screen, "state"));
+    guests[1].state = GUEST_STOPPED;
+    assert_answers("regs rt", "guest \"rt\" is stopped: its CPUs have no registers to show");
+}
+
+static void map_cpus_and_config(void **state)
+{
+    const char *text;
+
+    (void)state;
+    text = answer_to("map");
+    assert_narrow(text);
+    assert_non_null(strstr(text, "CPU 3: guest \"rt\", its CPU 0\r\n"));
+    assert_non_null(strstr(text, "guest \"linux\" (its memory from 0)"));
+    vcpus[1].run_state = VCPU_HALTED;
+    guests[1].paused = 1;
+    text = answer_to("cpus");
+    assert_narrow(text);
+    assert_non_null(strstr(text, "  0  the hypervisor                   the shell and the console\r\n"));
+    assert_non_null(strstr(text, "  1  guest \"linux\", its CPU 0         runs\r\n"));
+    assert_non_null(strstr(text, "  2  guest \"linux\", its CPU 1         halted\r\n"));
+    assert_non_null(strstr(text, "  3  guest \"rt\", its CPU 0            paused\r\n"));
+    text = answer_to("config");
+    assert_narrow(text);
+    assert_non_null(strstr(text, "[hypervisor]"));
+    assert_non_null(strstr(text, "[guest.linux]\r\ncpus = [1, 2]\r\nmemory = 67108864  # 64 MiB\r\nboot = \"linux\""));
+    assert_non_null(strstr(text, "watchdog = \"5000ms\"\r\n"));
+    assert_non_null(strstr(text, "cmdline = \"console=ttyS0\"\r\n"));
+    assert_non_null(strstr(text, "devices = [\"uart\"]\r\n"));
+    assert_non_null(strstr(text, "load_address = 0x7c00  # default\r\n"));
+    text = answer_to("config rt");
+    assert_null(strstr(text, "linux"));
+}
+
+static void log_shows_the_last_lines(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 30; i++) {
+        char line[32];
+        sprintf(line, "message %u", i);
+        log_history_add(line);
+    }
+    assert_answers("log", "message 10\r\nmessage 11\r\n");
+    assert_null(strstr(screen, "message 9\r\n"));
+    assert_int_equal(strncmp(answer_to("log 2"), "message 28\r\nmessage 29\r\n", 24), 0);
+}
+
+static void statistics(void **state)
+{
+    struct vcpu_stats *stats = &vcpus[2].stats;
+    const char *text;
+
+    (void)state;
+    fake_machine.ticks += 10 * SECOND;
+    uint64_t lived = fake_machine.ticks - stats->started_ticks;
+    stats->hypervisor_ticks = lived / 10;
+    stats->halted_ticks = lived / 2;
+    stats->interrupts = 77;
+    stats->kinds[EXIT_PIO].buckets[10] = 300;
+    stats->kinds[EXIT_PIO].longest = 2000;
+    stats->kinds[EXIT_CPUID].buckets[8] = 100;
+    stats->kinds[EXIT_CPUID].longest = 400;
+    text = answer_to("stats rt");
+    assert_narrow(text);
+    assert_non_null(strstr(text, "rt           0   4"));
+    assert_non_null(strstr(text, "        400 "));
+    assert_non_null(strstr(text, " 77  port\r\n"));
+    assert_null(strstr(text, "linux"));
+    const char *port = strstr(text, "\r\nport  "), *cpuid = strstr(text, "\r\nCPUID ");
+    assert_non_null(port);
+    assert_true(cpuid > port);
+    assert_non_null(strstr(port, "300   75.0      1536 "));
+    assert_non_null(strstr(cpuid, "100   25.0       384 "));
+    guests[0].state = GUEST_STOPPED;
+    text = answer_to("stats");
+    assert_narrow(text);
+    assert_non_null(strstr(text, "linux        1  stopped\r\n"));
+    assert_null(strstr(text, "p50"));
+}
+
+/* Anew each second, of that second, until a key. */
+static void statistics_are_watched(void **state)
+{
+    struct vcpu_stats *stats = &vcpus[2].stats;
+
+    (void)state;
+    stats->kinds[EXIT_PIO].buckets[10] = 1000000;
+    screen[0] = '\0';
+    type("stats -w\r");
+    assert_non_null(strstr(screen, "\033[H\033[2Jevery second; any key ends it\r\n"));
+    screen[0] = '\0';
+    serve(500);
+    assert_string_equal(screen, "");
+    stats->kinds[EXIT_PIO].buckets[10] += 500;
+    serve(500);
+    const char *row = strstr(screen, "\r\nrt  ");
+    assert_non_null(row);
+    unsigned rate;
+    assert_int_equal(sscanf(row, " rt 0 %*s %*s %*s 1000500 %u", &rate), 1);
+    assert_in_range(rate, 400, 510);
+    assert_null(strstr(screen, "bulkhead> "));
+    screen[0] = '\0';
+    type("q");
+    assert_string_equal(screen, "\r\033[Kbulkhead> ");
+    assert_answers("stats -w -w", "there is no guest \"-w\"");
+}
+
+/* Nothing is lost or mixed when the terminal is slow. */
+static void slow_terminal(void **state)
+{
+    static char whole[sizeof(screen)];
+
+    (void)state;
+    strcpy(whole, answer_to("config"));
+    screen[0] = '\0';
+    console_full = true;
+    type("config\r");
+    serve(5000);
+    assert_string_equal(screen, "");
+    console_full = false;
+    serve(500);
+    assert_string_equal(strstr(screen, "\r\n") + 2, whole);
+}
+
+/* The last test: it cannot be taken back. */
+static void shutdown_stops_all(void **state)
+{
+    (void)state;
+    guests[1].state = GUEST_STOPPED;
+    (void)answer_to("shutdown");
+    assert_string_equal(asked, "shutting down, by the shell\n" PRESSED("linux") "press linux\n");
+    assert_true(control_shutting_down());
+    assert_false(console_open);
+    open_shell();
+    assert_string_equal(control_start(&guests[1]), "is not started: the machine is shutting down");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(opens_and_leaves, setup),
+        cmocka_unit_test_setup(lines_of_others_in_between, setup),
+        cmocka_unit_test_setup(wrong_words_are_answered, setup),
+        cmocka_unit_test_setup(the_only_guest_need_not_be_named, setup),
+        cmocka_unit_test_setup(help_knows_every_command, setup),
+        cmocka_unit_test_setup(completion_knows_commands_guests_and_options, setup),
+        cmocka_unit_test_setup(lists_guests, setup),
+        cmocka_unit_test_setup(pause_and_resume, setup),
+        cmocka_unit_test_setup(reset_and_start, setup),
+        cmocka_unit_test_setup(stop_presses_the_power_button_first, setup),
+        cmocka_unit_test_setup(stop_does_not_wait_for_the_deaf, setup),
+        cmocka_unit_test_setup(stop_is_not_forgotten, setup),
+        cmocka_unit_test_setup(shows_the_trace_in_words, setup),
+        cmocka_unit_test_setup(registers_are_asked_for, setup),
+        cmocka_unit_test_setup(map_cpus_and_config, setup),
+        cmocka_unit_test_setup(log_shows_the_last_lines, setup),
+        cmocka_unit_test_setup(statistics, setup),
+        cmocka_unit_test_setup(statistics_are_watched, setup),
+        cmocka_unit_test_setup(slow_terminal, setup),
+        cmocka_unit_test_setup(shutdown_stops_all, setup),
+    };
+
+    return cmocka_run_group_tests_name("shell", tests, NULL, NULL);
+}
