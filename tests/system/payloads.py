@@ -62,6 +62,29 @@ COUNTS_LIVES = (
 )
 
 
+def wait_ticks(count: int) -> bytes:
+    """Code that waits for so many ticks of the TSC, below 2^31; alters EAX, EBX, EDX and flags."""
+    # rdtsc; mov ebx, eax; 1: rdtsc; sub eax, ebx; cmp eax, COUNT; jb 1b
+    return b"\x0f\x31\x66\x89\xc3\x0f\x31\x66\x29\xd8\x66\x3d" + struct.pack("<I", count) + b"\x72\xf3"
+
+
+# Writes one letter a line, the next one of a to p each time, from b on; without end: incb 0x9000; wait; write.
+COUNTS = (
+    b"\xfe\x06\0\x90"
+    + wait_ticks(100_000_000)
+    + b"\xba\xf8\x03\xa0\0\x90\x24\x0f\x04\x61\xee"  # mov dx, 0x3f8; mov al, [0x9000]; and al, 15; add al, 'a'; out
+    + prints(b"\n")
+)
+COUNTS += b"\xe9" + struct.pack("<h", -len(COUNTS) - 3)  # jmp to the start
+
+# Enables its power button and switches itself off when that is pressed: PM1_EN, then PM1_STS until it says so, then S5.
+OBEYS_POWER_BUTTON = (
+    b"\xba\x02\x06\xb8\0\x01\xef"  # mov dx, 0x602; mov ax, 0x100; out dx, ax
+    b"\xba\0\x06\xed\xf6\xc4\x01\x74\xfa"  # mov dx, 0x600; 1: in ax, dx; test ah, 1; jz 1b
+    b"\xba\x04\x06\xb8\0\x34\xef\xeb\xfe"  # mov dx, 0x604; mov ax, 0x3400; out dx, ax; jmp .
+)
+
+
 @functools.cache
 def gnumach(directory: Path) -> Path:
     """GNU Mach as an ELF32: Debian's amd64 package has it as an ELF64 with 32-bit code and no address fields."""
