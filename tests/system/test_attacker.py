@@ -110,7 +110,7 @@ def test_resets_for_ever(lab, machine_name):
 
 
 @pytest.mark.machines("qemu-amd")
-@pytest.mark.parametrize("function", ["svm_run", "exit_handle", "vcpu_run"])
+@pytest.mark.parametrize("function", ["svm_run", "svm_enter", "vcpu_run"])
 def test_breakpoints_on_the_hypervisor(lab, machine_name, function):
     """QEMU leaves a guest's breakpoints on in the host: they may slow it down, not stop it."""
     options = f"stage=breakpoints host={payloads.symbol_address(IMAGE, function):#x}"
