@@ -16,7 +16,7 @@ ON_BOTH = pytest.mark.machines("qemu-amd", "bochs-intel", everywhere=("bochs-amd
 
 
 def attacker(name, cpus, options):
-    """One [guest.NAME] that attacks; Bochs also has what QEMU's TCG gets wrong."""
+    """One [guest.NAME] that attacks."""
     keys = f'cpus = {cpus}\nmemory = "16M"\nboot = "multiboot"\nkernel = "attacker.elf"\ncmdline = "{options}"\n'
     return f"[guest.{name}]\n{keys}"
 
@@ -26,7 +26,8 @@ def boot(*tables, **modules):
 
 
 def strict(machine_name):
-    return "strict" if machine_name.startswith("bochs") else ""
+    """VT-x has bad control registers judged by the processor or by hv; both AMD-V emulators take them and break."""
+    return "strict" if machine_name == "bochs-intel" else ""
 
 
 def test_every_stage(lab, machine_name):
