@@ -42,25 +42,27 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "cannot(*names, why=words): where a test never runs, and why it cannot")
 
 
-def unable(definition) -> set[str]:
-    """The machines that a test says it cannot run on, each with a reason."""
-    names = set()
-    for mark in definition.iter_markers("cannot"):
-        if set(mark.kwargs) != {"why"} or not mark.kwargs["why"] or not set(mark.args) <= set(ALL_NAMES):
-            raise pytest.UsageError(f"{definition.nodeid}: cannot(names of machines, why=a reason), not {mark}")
-        names |= set(mark.args)
-    return names
+def names_of(definition, mark, *keys) -> set[str]:
+    """The machines that a mark names. One that says more or less than its keys is a mistake, and not passed over."""
+    known = set(mark.args) <= set(ALL_NAMES) and set(mark.kwargs) == set(keys) and all(mark.kwargs.values())
+    if not known:
+        raise pytest.UsageError(f"{definition.nodeid}: @pytest.mark.{mark.name} wants names of machines, {keys}: {mark}")
+    return set(mark.args)
 
 
 def pytest_generate_tests(metafunc):
     """One description of a test, one run for each of its machines, unless it names pairs of its own."""
-    own = any("machine_name" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
+    definition = metafunc.definition
+    own = any("machine_name" in mark.args[0] for mark in definition.iter_markers("parametrize"))
     if "machine_name" in metafunc.fixturenames and not own:
-        mark = metafunc.definition.get_closest_marker("machines")
-        everywhere = metafunc.config.getoption("everywhere")
-        names = EVERY if everywhere else mark.args if mark else EMULATED
-        wanted = set(metafunc.config.getoption("machine") or EVERY) - unable(metafunc.definition)
-        metafunc.parametrize("machine_name", [name for name in names if name in wanted], scope="module")
+        chosen = definition.get_closest_marker("machines")
+        names = names_of(definition, chosen) if chosen else set(EMULATED)
+        if metafunc.config.getoption("everywhere"):
+            names = set(EVERY)
+        names &= set(metafunc.config.getoption("machine") or EVERY)
+        for mark in definition.iter_markers("cannot"):
+            names -= names_of(definition, mark, "why")
+        metafunc.parametrize("machine_name", [name for name in EVERY if name in names], scope="module")
 
 
 @pytest.hookimpl(tryfirst=True)

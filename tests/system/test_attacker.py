@@ -12,7 +12,7 @@ from machine import IMAGE, Boot, ConsoleError, End
 from test_several import linux_table
 from test_timer_guest import table as timer_table
 
-ON_BOTH = pytest.mark.machines("qemu-amd", "bochs-intel", everywhere=("bochs-amd",))
+ON_BOTH = pytest.mark.machines("qemu-amd", "bochs-intel")
 
 
 def attacker(name, cpus, options):
@@ -145,7 +145,7 @@ def seconds_of(shell):
     return guest, time.monotonic()
 
 
-@pytest.mark.machines("qemu-amd", everywhere=("bochs-intel",))
+@pytest.mark.machines("qemu-amd")
 def test_linux_beside_attackers(lab, machine_name):
     """Two that never stop, one of them on the CPU that serves the console, and one that dies again and again:
     Linux' memory, clock and output stay right, and the timer guest's memory and clocks. Bochs has one attacker

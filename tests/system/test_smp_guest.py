@@ -22,7 +22,7 @@ def test_four_processors(lab, machine_name):
     check_smp(lab, machine_name, 4)
 
 
-@pytest.mark.machines("qemu-amd", everywhere=("bochs-intel", "bochs-amd"))
+@pytest.mark.machines("qemu-amd")
 @pytest.mark.parametrize("cpus", (1, 2, 6))
 def test_other_numbers_of_processors(lab, machine_name, cpus):
     check_smp(lab, machine_name, cpus)
