@@ -38,7 +38,7 @@ build/packages/%:
 # CONFIG=path/to/NAME.toml takes another configuration. Its modules are our own guests, a Debian kernel (vmlinuz; KERNEL
 # takes one of your own), a busybox initramfs (initramfs), and the files that MODULES names.
 
-CONFIG     ?= guests/linux.toml
+CONFIG     ?= guests/linux-and-timer.toml
 MODULES    ?=
 HV_OPTIONS ?= console=com1
 
