@@ -105,3 +105,6 @@ RESET_BY_SHELL = LINE + r'guest "{name}": reset \(by the shell\)'
 BUTTON_PRESSED = LINE + r'guest "{name}": its power button was pressed'
 STOPPED_HARD = LINE + r'guest "{name}": powered off \(hard, by the shell{why}\)'
 STARTED_AGAIN = LINE + r'guest "{name}": started again'
+
+# The audit has found something.
+AUDIT_REFUSES = r"^bulkhead: audit: .*: no guest is started$"
