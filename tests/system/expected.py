@@ -104,6 +104,7 @@ RESUMED = LINE + r'guest "{name}": resumed by the shell'
 RESET_BY_SHELL = LINE + r'guest "{name}": reset \(by the shell\)'
 BUTTON_PRESSED = LINE + r'guest "{name}": its power button was pressed'
 STOPPED_HARD = LINE + r'guest "{name}": powered off \(hard, by the shell{why}\)'
+OFF_BY_ITSELF = LINE + r'guest "{name}": powered off \(ACPI S5\)'
 STARTED_AGAIN = LINE + r'guest "{name}": started again'
 
 # The audit has found something.
