@@ -104,7 +104,7 @@ struct guest {
 static inline void guest_devices_lock(struct guest *guest)
 {
     if (guest->vcpu_count > 1)
-        lock_take(&guest->devices_lock);
+        lock_take_unqueued(&guest->devices_lock);
 }
 
 static inline void guest_devices_unlock(struct guest *guest)
