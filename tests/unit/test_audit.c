@@ -17,15 +17,14 @@
 #include "arch/vmx/ept.h"
 #include "hv/audit.h"
 #include "hv/error.h"
-#include "hv/log.h"
 #include "hv/machine.h"
 #include "hv/pages.h"
+#include "tests/unit/recorded_log.h"
 
 #define POOL_BASE  MIB(4)
 #define POOL_PAGES 1024u
 
 static uint8_t *pool;
-static char output[1 << 13];
 static struct boot_info boot;
 static struct plan_machine machine;
 static struct config config;
@@ -38,18 +37,6 @@ void *machine_pointer(hpa_t address)
 {
     assert_in_range(address, POOL_BASE, POOL_BASE + POOL_PAGES * PAGE_SIZE - 1);
     return pool + (address - POOL_BASE);
-}
-
-void log_line(enum log_level level, const char *format, ...)
-{
-    va_list arguments;
-    size_t used = strlen(output);
-
-    (void)level;
-    va_start(arguments, format);
-    vsnprintf(output + used, sizeof(output) - used, format, arguments);
-    va_end(arguments);
-    strcat(output, "\n");
 }
 
 static void add_guest(const char *name, uint32_t cpu, uint64_t memory)

@@ -15,9 +15,9 @@
 
 #include "arch/hostmap_format.h"
 #include "hv/audit.h"
-#include "hv/log.h"
 #include "hv/machine.h"
 #include "hv/pages.h"
+#include "tests/unit/recorded_log.h"
 
 #define POOL_BASE  MIB(8)
 #define POOL_PAGES 256u
@@ -27,7 +27,6 @@
 #define MODULE     MIB(12)
 
 static uint8_t *pool;
-static char output[1 << 13];
 static struct boot_info boot;
 static struct plan_machine machine;
 static struct guest_config configs[2];
@@ -41,18 +40,6 @@ void *machine_pointer(hpa_t address)
 {
     assert_in_range(address, POOL_BASE, POOL_END - 1);
     return pool + (address - POOL_BASE);
-}
-
-void log_line(enum log_level level, const char *format, ...)
-{
-    va_list arguments;
-    size_t used = strlen(output);
-
-    (void)level;
-    va_start(arguments, format);
-    vsnprintf(output + used, sizeof(output) - used, format, arguments);
-    va_end(arguments);
-    strcat(output, "\n");
 }
 
 static void map(hpa_t hpa, uint64_t size, unsigned access)

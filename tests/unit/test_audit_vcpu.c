@@ -14,11 +14,10 @@
 #include "hv/audit.h"
 #include "hv/guest.h"
 #include "hv/intercept.h"
-#include "hv/log.h"
 #include "hv/msr.h"
 #include "hv/vcpu.h"
+#include "tests/unit/recorded_log.h"
 
-static char output[1 << 13];
 static struct guest guest;
 static struct vcpu vcpu;
 static struct audit_result result;
@@ -30,18 +29,6 @@ static uint8_t ports[2][4096];
 static uint32_t open_msr;
 static bool open_for_write;
 static hpa_t stage2_root;
-
-void log_line(enum log_level level, const char *format, ...)
-{
-    va_list arguments;
-    size_t used = strlen(output);
-
-    (void)level;
-    va_start(arguments, format);
-    vsnprintf(output + used, sizeof(output) - used, format, arguments);
-    va_end(arguments);
-    strcat(output, "\n");
-}
 
 static bool msr_exits(const struct virt_permissions *permissions, uint32_t msr, bool write)
 {
