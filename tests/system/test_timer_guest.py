@@ -54,7 +54,7 @@ def test_another_guest_changes_nothing(lab, machine_name):
         "smp.elf": payloads.SMP,
     }
     machine = lab.start(machine_name, Boot(modules=modules), cpus=4)
-    text = machine.read_all(60)
+    machine.read_all(60)
     assert machine.end is End.POWER_OFF
-    assert re.search(r"^smp: 3 CPUs, all \d+ checks passed$", text, re.MULTILINE)
-    check_timer(machine_name, text, 2)
+    assert re.search(r"^smp: 3 CPUs, all \d+ checks passed$", machine.text_of("smp"), re.MULTILINE)
+    check_timer(machine_name, machine.text_of("timer"), 2)
