@@ -173,7 +173,7 @@ static void svm_load_state(struct vcpu *vcpu, const struct vcpu_state *state)
     vmcb->intercept_misc1 &= ~(MISC1_VINTR | MISC1_IRET);
     vmcb->intercept_cr_write = 0;
     svm->nmi_masked = svm->iret_seen = svm->nmi_window = svm->step = false;
-    svm->window = svm->delivering = false;
+    svm->window = svm->delivering = svm->threshold = false;
     svm->flush = true;
 }
 
@@ -196,6 +196,10 @@ void svm_update_virtual_interrupt(struct svm_vcpu *svm)
         vmcb->interrupt_control |= INTERRUPT_VIRTUAL;
     if (svm->window)
         vmcb->intercept_misc1 |= svm->delivering ? MISC1_IRET : MISC1_VINTR;
+    /* QEMU aborts when a guest writes CR8 while a virtual interrupt waits (it weighs that one without its own lock). */
+    vmcb->intercept_cr_write &= (uint16_t)~CR_WRITE_CR8;
+    if (svm->threshold || (svm_repeats_injection && (svm->delivering || svm->window)))
+        vmcb->intercept_cr_write |= (uint16_t)CR_WRITE_CR8;
 }
 
 static void svm_inject(struct vcpu *vcpu, const struct event *event)
@@ -272,12 +276,10 @@ static void svm_window(struct vcpu *vcpu, enum virt_window window, bool on)
  */
 static void svm_tpr_threshold(struct vcpu *vcpu, unsigned priority_class)
 {
-    struct vmcb *vmcb = svm_of(vcpu)->vmcb;
+    struct svm_vcpu *svm = svm_of(vcpu);
 
-    if (priority_class != 0)
-        vmcb->intercept_cr_write |= (uint16_t)CR_WRITE_CR8;
-    else
-        vmcb->intercept_cr_write &= (uint16_t)~CR_WRITE_CR8;
+    svm->threshold = priority_class != 0;
+    svm_update_virtual_interrupt(svm);
 }
 
 static uint64_t svm_stage2_largest(void)

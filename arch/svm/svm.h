@@ -228,6 +228,7 @@ struct svm_vcpu {
     bool nmi_masked; /* an NMI handler of the guest runs, until its IRET */
     bool iret_seen;  /* ... whose IRET is about to run, at iret_rip */
     bool nmi_window;
+    bool threshold;     /* hv wants writes of CR8 to exit */
     bool window;        /* hv wants the interrupt window */
     bool delivering;    /* the virtual interrupt is one to deliver; the window comes after it */
     bool step;          /* TF is ours, to stop behind that IRET */
