@@ -175,7 +175,11 @@ def test_linux_beside_attackers(lab, machine_name):
     assert ask(shell, "dmesg | grep -ciE 'unstable|lockup|stall|BUG:|oops'", r"(\d+)")[1] == "0"
     text = machine.console.text
     stopped = set(re.findall(expected.GUEST_STOPS.format(name="(.*?)"), text, re.MULTILINE))
-    assert "linux" not in stopped and "timer" not in stopped
+    if machine_name == "qemu-amd":
+        # Under load an attacker has died there of a triple fault, as if its CPU kept SMAP on in the guest: its own loss.
+        assert "dying" in stopped and not stopped & {"linux", "timer"}
+    else:
+        assert stopped == set()
     assert not re.search("FAILED|WRONG|NOT AS ON A MACHINE", text)
     shell.select()
     machine.send("poweroff\n")
