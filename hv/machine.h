@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The few things that hv asks of the hardware. arch/ implements them; the unit tests fake them.
+ * The few things that hv asks of the hardware. arch/ implements them; the unit tests fake all that is not
+ * inline.
  */
 #ifndef HV_MACHINE_H
 #define HV_MACHINE_H
 
+#include "arch/machine_inline.h"
 #include "hv/types.h"
 
 /* The time stamp counter of this CPU, in ticks. All CPUs count in step. */

@@ -126,10 +126,10 @@ static void print_vcpu(const struct shell_job *job, const struct vcpu *vcpu)
 static void add_vcpu(const struct vcpu_stats *stats)
 {
     for (unsigned kind = 0; kind < EXIT_KIND_COUNT; kind++) {
-        union exit_stats *to = &sum.kinds[kind];
-        const union exit_stats *from = &stats->kinds[kind];
+        struct exit_stats *to = &sum.kinds[kind];
+        const struct exit_stats *from = &stats->kinds[kind];
         to->longest = max_u64(to->longest, from->longest);
-        for (unsigned i = STATS_BUCKET_FIRST; i < STATS_BUCKETS; i++)
+        for (unsigned i = 0; i < STATS_BUCKETS; i++)
             to->buckets[i] += from->buckets[i];
     }
 }

@@ -11,14 +11,14 @@ void stats_reset(struct vcpu_stats *stats, uint64_t now)
     memset(stats, 0, sizeof(*stats));
     stats->started_ticks = now;
     stats->left_ticks = (uint32_t)now;
-    stats->last = &stats->kinds[EXIT_NONE];
+    for (unsigned kind = 0; kind < EXIT_KIND_COUNT; kind++)
+        stats->by_kind[kind] = &stats->kinds[kind];
 }
 
-void stats_close(struct vcpu_stats *stats, uint32_t now)
+void stats_close(struct vcpu_stats *stats, struct exit_stats *last, uint32_t now)
 {
-    stats_enter(stats, now);
+    stats_enter(stats, last, now);
     stats_leave(stats, now);
-    stats->last = &stats->kinds[EXIT_NONE];
 }
 
 void stats_sleep(struct vcpu_stats *stats, uint64_t now)
@@ -48,7 +48,7 @@ uint64_t stats_count(const struct vcpu_stats *stats, enum exit_kind kind)
 {
     uint64_t count = 0;
 
-    for (unsigned i = STATS_BUCKET_FIRST; i < STATS_BUCKETS; i++)
+    for (unsigned i = 0; i < STATS_BUCKETS; i++)
         count += stats->kinds[kind].buckets[i];
     return count;
 }
@@ -69,7 +69,7 @@ uint64_t stats_quantile(const struct vcpu_stats *stats, enum exit_kind kind, uin
     if (count == 0)
         return 0;
     uint64_t rank = count / 1000 * permille + count % 1000 * permille / 1000;
-    for (unsigned i = STATS_BUCKET_FIRST; i < STATS_BUCKETS; i++) {
+    for (unsigned i = 0; i < STATS_BUCKETS; i++) {
         uint64_t here = stats->kinds[kind].buckets[i];
         if (here != 0 && below + here >= rank) {
             uint64_t inside = rank > below ? rank - below : 0;

@@ -1,59 +1,58 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a vCPU's exits cost, always counted: for each kind a histogram of the ticks from leaving the guest to entering
- * it again. The backend notes the two moments, next to the hardware's own entry and exit; everything on the way of an
- * exit is inline and short.
+ * What a vCPU's exits cost, always counted: for each kind a histogram of the ticks from leaving the guest to having
+ * served the exit. The backend notes when the guest left, the run loop when it hands the guest back to the backend.
+ * What lies on the way of an exit is inline, and ten instructions: two where the guest leaves, one that finds its kind,
+ * seven before the entry.
  */
 #ifndef HV_STATS_H
 #define HV_STATS_H
 
+#include "hv/machine.h"
 #include "hv/types.h"
 #include "hv/virt.h"
 
 struct vcpu;
 
-/* Bucket b counts latencies from 2^b to 2^(b+1) - 1 ticks; one of less than 2 ticks counts as one of 3. */
-#define STATS_BUCKET_FIRST 1u
-#define STATS_BUCKETS      32u
+/* Bucket b counts latencies from 2^b to 2^(b+1) - 1 ticks; bucket 0 has 0 as well. */
+#define STATS_BUCKETS 32u
 
-/* Of one kind of exit. The size is a power of two, so that the way of an exit has no multiplication. */
-union exit_stats {
-    uint64_t longest; /* ticks; in place of bucket 0 */
+/* Of one kind of exit. */
+struct exit_stats {
+    uint64_t longest; /* ticks */
     uint64_t buckets[STATS_BUCKETS];
 };
-_Static_assert(sizeof(union exit_stats) == 256, "a power of two");
 
 struct vcpu_stats {
     uint32_t left_ticks;       /* low half of the tick at which the last exit came, or its sleep in HLT ended */
-    union exit_stats *last;    /* its kind's */
     uint64_t hypervisor_ticks; /* spent on exits; sleep not counted */
     uint64_t halted_ticks;     /* slept: in HLT, or waiting for a start-up IPI */
     uint64_t asleep_since;     /* tick at which it fell asleep; 0: it is awake */
     uint64_t started_ticks;    /* when the vCPU's present life began */
     uint64_t interrupts;       /* given to the guest; NMIs too */
-    union exit_stats kinds[EXIT_KIND_COUNT];
+    struct exit_stats *by_kind[EXIT_KIND_COUNT]; /* where in `kinds`: one load, and no multiplication, finds it */
+    struct exit_stats kinds[EXIT_KIND_COUNT];
 };
 
-/* The guest exits, just now. */
+/* The guest exits, just now: `now` is the low half of the tick. */
 static inline void stats_leave(struct vcpu_stats *stats, uint32_t now)
 {
     stats->left_ticks = now;
 }
 
-/* The guest is about to be entered: the exit before it is done. */
-static inline void stats_enter(struct vcpu_stats *stats, uint32_t now)
+/* The guest is about to be entered: the exit before it, of the kind that `last` counts, is done. */
+static inline void stats_enter(struct vcpu_stats *stats, struct exit_stats *last, uint32_t now)
 {
-    union exit_stats *last = stats->last;
-    uint64_t ticks = (now - stats->left_ticks) | 3;
+    uint64_t ticks = (uint32_t)(now - stats->left_ticks);
 
     stats->hypervisor_ticks += ticks;
     if (ticks > last->longest)
         last->longest = ticks;
-    last->buckets[63 - (unsigned)__builtin_clzll(ticks)]++;
+    last->buckets[machine_highest_bit(ticks)]++;
 }
 
 /* The last exit ends without an entry: the vCPU leaves its run loop. */
-void stats_close(struct vcpu_stats *stats, uint32_t now);
+void stats_close(struct vcpu_stats *stats, struct exit_stats *last, uint32_t now);
 
 /* A new life begins, at this tick. */
 void stats_reset(struct vcpu_stats *stats, uint64_t now);

@@ -185,11 +185,13 @@ static inline bool has_events(struct vcpu *vcpu)
 
 void vcpu_run(struct vcpu *vcpu)
 {
+    struct exit_stats *last = vcpu->stats.by_kind[EXIT_NONE];
+
     /* What was asked before a stop went with it. */
     vcpu_request(vcpu, vcpu->number == 0 ? REQUEST_TIMERS | REQUEST_CONSOLE : REQUEST_TIMERS);
     for (;;) {
         if (__atomic_load_n(&vcpu->requests, __ATOMIC_ACQUIRE) != 0 && !vcpu_serve_requests(vcpu)) {
-            stats_close(&vcpu->stats, (uint32_t)machine_ticks());
+            stats_close(&vcpu->stats, last, machine_ticks_low());
             return;
         }
         if (vcpu->run_state != VCPU_RUNNING) {
@@ -199,8 +201,9 @@ void vcpu_run(struct vcpu *vcpu)
         if (has_events(vcpu))
             event_deliver(vcpu);
         struct vmexit *exit = &vcpu->trace[vcpu->trace_next++ % EXIT_TRACE_SIZE];
+        stats_enter(&vcpu->stats, last, machine_ticks_low());
         virt->run(vcpu, exit);
-        vcpu->stats.last = &vcpu->stats.kinds[exit->kind];
+        last = vcpu->stats.by_kind[exit->kind];
         switch (exit_handle(vcpu, exit)) {
         case RESUME: break;
         case RESUME_AFTER: vcpu_advance(vcpu, exit); break;

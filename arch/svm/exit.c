@@ -215,9 +215,8 @@ void svm_run(struct vcpu *vcpu, struct vmexit *exit)
     }
     if (lapic_timer_due())
         vcpu_request(vcpu, REQUEST_TIMERS);
-    stats_enter(&vcpu->stats, (uint32_t)tsc_read());
     if (svm_enter(vcpu->gpr, svm->vmcb_address, svm->host_address, &vcpu->requests) != 0) {
-        stats_leave(&vcpu->stats, (uint32_t)tsc_read());
+        stats_leave(&vcpu->stats, machine_ticks_low());
         exit->kind = EXIT_NONE;
         exit->rip = vmcb->rip;
         exit->reason = 0;
@@ -230,7 +229,7 @@ void svm_run(struct vcpu *vcpu, struct vmexit *exit)
             end_virtual_delivery(vcpu, svm);
         return;
     }
-    stats_leave(&vcpu->stats, (uint32_t)tsc_read());
+    stats_leave(&vcpu->stats, machine_ticks_low());
     if ((uint32_t)vmcb->exit_code == SVM_EXIT_INVALID_LOW) {
         entry_refused(vcpu, svm, exit);
         return;

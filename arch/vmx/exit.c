@@ -284,7 +284,7 @@ static RARE void entry_refused(struct vcpu *vcpu, struct vmexit *exit, int failu
     uint64_t error = failure == 2 ? vmcs_read(VMCS_INSTRUCTION_ERROR) : 0;
     const char *text = error < ARRAY_SIZE(instruction_errors) ? instruction_errors[error] : NULL;
 
-    stats_leave(&vcpu->stats, (uint32_t)tsc_read());
+    stats_leave(&vcpu->stats, machine_ticks_low());
     *exit = (struct vmexit){.kind = EXIT_NONE, .rip = vmcs_read(VMCS_GUEST_RIP)};
     vmx->host_rsp = 0; /* enter.S must look again whether to launch */
     if (vmx->kicked) {
@@ -408,7 +408,7 @@ static inline int enter(struct vcpu **vcpu, struct vmx_vcpu *vmx)
 static RARE void not_entered(struct vcpu *vcpu, struct vmexit *exit)
 {
     return_injected(vcpu, vmx_of(vcpu));
-    stats_leave(&vcpu->stats, (uint32_t)tsc_read());
+    stats_leave(&vcpu->stats, machine_ticks_low());
     *exit = (struct vmexit){.kind = EXIT_NONE, .rip = vmcs_read(VMCS_GUEST_RIP)};
 }
 
@@ -421,7 +421,6 @@ void vmx_run(struct vcpu *vcpu, struct vmexit *exit)
     if (vmx->timer_deadline != this_cpu.timer_deadline)
         arm_preemption_timer(vcpu);
     vmx->virtual_apic[VIRTUAL_APIC_TPR] = vcpu->tpr;
-    stats_enter(&vcpu->stats, (uint32_t)tsc_read());
     /* A kick after this look spoils the entry: nmi_in_root_mode. */
     if (__atomic_load_n(&vcpu->requests, __ATOMIC_ACQUIRE)) {
         not_entered(vcpu, exit);
@@ -432,7 +431,7 @@ void vmx_run(struct vcpu *vcpu, struct vmexit *exit)
         entry_refused(vcpu, exit, failure);
         return;
     }
-    stats_leave(&vcpu->stats, (uint32_t)tsc_read());
+    stats_leave(&vcpu->stats, machine_ticks_low());
     uint64_t reason = exit->reason = vmcs_read_basic(VMCS_EXIT_REASON);
     exit->rip = vmcs_read_basic(VMCS_GUEST_RIP);
     if (reason & REASON_ENTRY_FAILED) {

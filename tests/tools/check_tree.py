@@ -18,6 +18,8 @@ LAYERS = [
     ("arch/", ("hv/", "arch/"), "arch/vmx/", "arch/svm/"),
     ("drivers/host/", ("hv/", "arch/", "drivers/host/")),
 ]
+# The one part of hv's contract with the hardware that is inline stands where assembly may.
+INLINE = ("hv/machine.h", "arch/machine_inline.h")
 # Includes that are no file of the tree but made by the build.
 GENERATED = {"dsdt.hex"}
 # What a freestanding compiler provides.
@@ -58,7 +60,7 @@ def check_includes(path, text):
             continue
         if not Path(name).is_file():
             yield number, f'"{name}" is not a path from the root of the tree'
-        if layer and (not name.startswith(layer[1]) or name.startswith(layer[2:])):
+        if layer and (path, name) != INLINE and (not name.startswith(layer[1]) or name.startswith(layer[2:])):
             yield number, f'{layer[0]} must not include "{name}"'
 
 

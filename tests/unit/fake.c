@@ -180,7 +180,7 @@ static void fake_run(struct vcpu *vcpu, struct vmexit *exit)
 
     memset(exit, 0, sizeof(*exit));
     exit->kind = EXIT_NONE;
-    stats_enter(&vcpu->stats, (uint32_t)machine_ticks());
+    stats_leave(&vcpu->stats, machine_ticks_low());
     if (__atomic_load_n(&vcpu->requests, __ATOMIC_ACQUIRE) != 0) {
         /* Not entered: what was to be delivered is hv's again. */
         if (backend->injected.type != EVENT_NONE)

@@ -56,6 +56,14 @@ def test_layers(breaches, path):
         assert bool(found) == (folder not in ALLOWED[path]), f"{path} includes {folder}"
 
 
+def test_inline_part_of_the_hardware_contract(breaches, tmp_path):
+    (tmp_path / "arch/machine_inline.h").write_text("")
+    text = OPENING + '#include "arch/machine_inline.h"\n'
+    assert breaches("hv/machine.h", HEADER.replace("HV_A_H", "HV_MACHINE_H").replace("\nint a;", text[len(OPENING):])) == []
+    assert breaches("hv/a.c", text) != []
+    assert breaches("hv/machine.h", HEADER.replace("\nint a;", '#include "arch/there.h"\n')) != []
+
+
 @pytest.mark.parametrize(
     "path, text, line",
     [

@@ -347,8 +347,8 @@ static void statistics_are_whole_structures(void **state)
     guest->tsc_offset = (uint64_t)0 - 1000;
     fake_machine.ticks = 5000;
     for (unsigned kind = 0; kind < EXIT_KIND_COUNT; kind++) {
-        guest->vcpus[0]->stats.kinds[kind].buckets[1 + kind % 31] = UINT64_C(1) << kind;
-        guest->vcpus[1]->stats.kinds[kind].buckets[31] = UINT64_C(3) << kind;
+        guest->vcpus[0]->stats.kinds[kind].buckets[kind % STATS_BUCKETS] = UINT64_C(1) << kind;
+        guest->vcpus[1]->stats.kinds[kind].buckets[STATS_BUCKETS - 1] = UINT64_C(3) << kind;
     }
     guest->vcpus[1]->stats.interrupts = 5;
     guest->vcpus[1]->stats.hypervisor_ticks = 6;
