@@ -29,10 +29,10 @@ setup-test:
 
 KERNEL_PACKAGE ?= linux-image-cloud-amd64
 
-build/packages/$(KERNEL_PACKAGE): folder = boot
+build/packages/$(KERNEL_PACKAGE): folders = boot 'lib/modules/*/kernel/drivers/acpi' 'lib/modules/*/kernel/drivers/input'
 build/packages/%:
 	@mkdir -p $(@D)
-	@tests/tools/fetch_package.sh $* $@ $(folder)
+	@tests/tools/fetch_package.sh $* $@ $(folders)
 
 # ---- The demo: a configuration, and the boot modules that it names ------------------------------------
 # CONFIG=path/to/NAME.toml takes another configuration. Its modules are our own guests, a Debian kernel (vmlinuz; KERNEL
@@ -53,9 +53,11 @@ build/demo/vmlinuz: | build/packages/$(KERNEL_PACKAGE)
 	@cp $|/boot/vmlinuz-* $@
 endif
 
-build/demo/initramfs: tests/tools/make_initramfs.sh $(wildcard tests/tools/initramfs/*) | build/packages/busybox-static
+# A kernel of one's own takes no drivers of another.
+drivers_of := $(if $(KERNEL),,build/packages/$(KERNEL_PACKAGE))
+build/demo/initramfs: tests/tools/make_initramfs.sh $(wildcard tests/tools/initramfs/*) | build/packages/busybox-static $(drivers_of)
 	@mkdir -p $(@D)
-	@tests/tools/make_initramfs.sh $|/bin/busybox $@
+	@tests/tools/make_initramfs.sh build/packages/busybox-static/bin/busybox $@ $(drivers_of)
 
 # What a configuration names is known to the checker, once that is built. So these goals come in a make of their own:
 # "$(call with_modules,GOAL)".

@@ -6,7 +6,8 @@ import re
 import expected
 import payloads
 import pytest
-from machine import Boot, End
+from linux_shell import LinuxShell
+from machine import ROOT, Boot, End
 
 ON_BOTH = pytest.mark.machines("qemu-amd", "bochs-intel")
 
@@ -141,6 +142,25 @@ def test_stop_by_the_power_button(lab, machine_name):
     machine.expect(expected.MACHINE_OFF, 40)
     assert machine.wait_end(20) is End.POWER_OFF
     assert len(re.findall(r'"meek": powered off \(ACPI S5\)', machine.console.text)) == 2
+
+
+@pytest.mark.machines("qemu-amd")
+def test_linux_obeys_the_power_button(lab, machine_name):
+    """The demo's Linux powers itself off, with stop and with shutdown."""
+    modules = {"linux.toml": ROOT / "guests/linux.toml", "vmlinuz": payloads.VMLINUZ, "initramfs": payloads.INITRAMFS}
+    machine = lab.start(machine_name, Boot(modules=modules), cpus=2, memory_mb=1024, limit_s=240)
+    LinuxShell(machine).wait_prompt(100)
+    shell = Shell(machine)
+    shell.run("stop linux", expected.BUTTON_PRESSED.format(name="linux"))
+    machine.expect(expected.OFF_BY_ITSELF.format(name="linux"), 60)
+    shell.wait_state("linux", "stopped")
+    shell.run("start linux", expected.STARTED_AGAIN.format(name="linux"))
+    shell.quit()
+    LinuxShell(machine).wait_prompt(100)
+    shell = Shell(machine)
+    machine.send("shutdown\r")
+    machine.expect(expected.OFF_BY_ITSELF.format(name="linux"), 60)
+    assert machine.wait_end(20) is End.POWER_OFF
 
 
 @ON_BOTH

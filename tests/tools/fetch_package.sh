@@ -1,12 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# fetch_package.sh PACKAGE DIRECTORY [FOLDER]: downloads a Debian package and unpacks it, or that folder of it,
-# into DIRECTORY. Nothing is installed. A meta package of a kernel is followed to the kernel it depends on.
+# fetch_package.sh PACKAGE DIRECTORY [FOLDER...]: downloads a Debian package and unpacks it, or those folders of it
+# (wildcards in quotes), into DIRECTORY. Nothing is installed. A meta package of a kernel is followed to the kernel it
+# depends on.
 set -eu
 . "$(dirname "$0")/apt.sh"
 
 package=$1
 directory=$2
+shift 2
 
 [ -n "$(apt_candidate "$package")" ] || apt_update || {
     echo "apt knows no package $package; as root, please run: apt-get update" >&2
@@ -32,7 +34,10 @@ download || { apt_update && download; } || {
     echo "could not download $package" >&2
     exit 1
 }
-dpkg-deb --fsys-tarfile "$work"/*.deb | tar -x -C "$work" "./${3:-}"
+[ $# -gt 0 ] || set -- ""
+for folder; do
+    dpkg-deb --fsys-tarfile "$work"/*.deb | tar -x --wildcards -C "$work" "./$folder"
+done
 rm -f "$work"/*.deb
 rm -rf "$directory"
 mv "$work" "$directory"

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# make_initramfs.sh BUSYBOX OUTPUT: a Linux that fits into one static busybox, as a compressed cpio archive.
+# make_initramfs.sh BUSYBOX OUTPUT [KERNEL]: a Linux that fits into one static busybox, as a compressed cpio archive.
+# KERNEL is the folder of an unpacked kernel package, whose drivers of the power button come along.
 # Needs no root: the kernel's own initial archive has /dev/console, devtmpfs brings the rest.
 set -eu
 
@@ -10,13 +11,17 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 rm -rf "$output.root"
 mkdir -p "$output.root"
-for directory in bin dev etc proc root sbin sys tmp usr/bin usr/sbin; do
+for directory in bin dev etc/acpi/PWRF lib/modules proc root sbin sys tmp usr/bin usr/sbin; do
     mkdir -p "$output.root/$directory"
 done
 cp "$busybox" "$output.root/bin/busybox"
 cp "$here/initramfs/inittab" "$here/initramfs/profile" "$output.root/etc/"
 cp "$here/initramfs/start" "$output.root/etc/start"
-chmod 755 "$output.root/bin/busybox" "$output.root/etc/start"
+cp "$here/initramfs/power_button" "$output.root/etc/acpi/PWRF/00000080"
+chmod 755 "$output.root/bin/busybox" "$output.root/etc/start" "$output.root/etc/acpi/PWRF/00000080"
+if [ -n "${3:-}" ]; then
+    find "$3/lib/modules" '(' -name button.ko -o -name evdev.ko ')' -exec cp {} "$output.root/lib/modules/" ';'
+fi
 ln -s bin/busybox "$output.root/init"
 "$busybox" --list-full | while read -r applet; do
     [ -e "$output.root/$applet" ] || ln -s /bin/busybox "$output.root/$applet"
