@@ -69,6 +69,7 @@ def is_unbroken(text):
 def test_looking(lab, machine_name):
     """Every command that only looks. The monitor has a CPU of its own."""
     machine = start(lab, machine_name, table("north", [0]), table("south", [1]))
+    machine.expect(r"^south\| b\n", 60)  # it exits for the first time
     shell = Shell(machine)
     guests = shell.run("guests")
     assert re.search(r"^1  north +running +0 +1 MiB +1 +\d+ s ago$", guests, re.MULTILINE)
@@ -96,6 +97,7 @@ def test_looking(lab, machine_name):
 
 
 @ON_BOTH
+@pytest.mark.cannot("bochs-amd", why="no interrupt ends a stay there while the guest has its own off")
 def test_reset_of_one_guest(lab, machine_name):
     """One is reset, paused, stopped, started: the other counts on, without a gap."""
     machine = start(lab, machine_name, table("north", [0]), table("south", [1]), cpus=2)
