@@ -7,7 +7,6 @@
 #include "arch/lapic.h"
 #include "arch/smp.h"
 #include "drivers/host/uart.h"
-#include "hv/device.h"
 
 #define REACH (GIB(1) << 16) /* RAM that the hypervisor's map has room for: 64 TiB */
 
@@ -15,11 +14,6 @@
 
 static struct plan_cpu cpus[CPUS_MAX];
 static struct plan_memory_node memory_nodes[ACPI_MEMORY_MAX];
-
-static const char *device_name(uint32_t index)
-{
-    return device_registry[index] != NULL ? device_registry[index]->name : NULL;
-}
 
 static void reserve(struct plan_machine *machine, hpa_t base, uint64_t size, const char *what)
 {
@@ -94,8 +88,7 @@ static void describe_places(struct plan_machine *machine, const struct acpi_mach
 void describe_machine(const struct boot_info *info, const struct acpi_machine *acpi, const struct boot_places *places,
                       struct plan_machine *machine)
 {
-    *machine =
-        (struct plan_machine){.boot = info, .cpu_count = smp_cpu_count(), .ram_end = REACH, .device_name = device_name};
+    *machine = (struct plan_machine){.boot = info, .cpu_count = smp_cpu_count(), .ram_end = REACH};
     reserve(machine, 0, MIB(1), "the first MiB");
     reserve(machine, places->image_base, places->image_size, "the hypervisor's image");
     reserve(machine, places->pool_base, places->pool_size, "the page pool");

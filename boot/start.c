@@ -11,6 +11,7 @@
 #include "arch/virt.h"
 #include "boot/consoles.h"
 #include "boot/describe.h"
+#include "drivers/virtual/registry.h"
 #include "hv/audit.h"
 #include "hv/config.h"
 #include "hv/console.h"
@@ -145,8 +146,10 @@ static void open_consoles(void)
         console_open(config_console_name(config.consoles[i]));
 }
 
+/* The file itself first: what it asks of the machine can only be judged when all of it is known. */
 static int read_configuration(const struct boot_info *info)
 {
+    static const char *const device_names[] = DEVICE_NAMES;
     const struct boot_module *module = boot_module_config(info);
 
     if (module == NULL) {
@@ -155,7 +158,8 @@ static int read_configuration(const struct boot_info *info)
         return E_NOENT;
     }
     diagnostics.report = report_line;
-    if (config_parse(module->name, machine_pointer(module->base), module->size, &config, &diagnostics) != 0)
+    if (config_parse(module->name, machine_pointer(module->base), module->size, device_names, &config, &diagnostics) !=
+        0)
         return E_INVAL;
     open_consoles();
     if (plan_make(module->name, &config, &machine, &plan, &diagnostics) != 0)

@@ -273,8 +273,8 @@ static void document_read(struct config_reader *reader)
     }
 }
 
-int config_parse(const char *file_name, const char *text, size_t size, struct config *config,
-                 struct diagnostics *diagnostics)
+int config_parse(const char *file_name, const char *text, size_t size, const char *const *device_names,
+                 struct config *config, struct diagnostics *diagnostics)
 {
     struct config_reader reader;
     unsigned errors_before = diagnostics->errors;
@@ -282,6 +282,7 @@ int config_parse(const char *file_name, const char *text, size_t size, struct co
     memset(config, 0, sizeof(*config));
     memset(&reader, 0, sizeof(reader));
     reader.file = file_name;
+    reader.device_names = device_names;
     reader.config = config;
     reader.diagnostics = diagnostics;
     reader.table_bad = size > TOML_SIZE_MAX; /* it is not read: who knows what it holds */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What the user's file asks for: a pure function turns its text into these fixed-size structs and reports every
- * mistake that the file alone shows. What depends on the machine (CPUs, memory, modules that are there) is hv/plan.c's.
+ * mistake that needs no machine to be seen. What depends on it (CPUs, memory, modules that are there) is hv/plan.c's.
  * Every value keeps its place in the file, so that the planner can point at it.
  */
 #ifndef HV_CONFIG_H
@@ -14,6 +14,7 @@
 #define CONFIG_NAME_MAX        31u   /* characters of a guest's or a device's name */
 #define CONFIG_MODULE_NAME_MAX 63u   /* of a boot module's name */
 #define CONFIG_CMDLINE_MAX     2047u /* of a guest's command line */
+#define CONFIG_MODULES_MAX     16u   /* names in `modules` */
 #define CONFIG_DEVICES_MAX     32u   /* names in `devices` */
 #define CONFIG_CONSOLES_MAX    4u    /* names in `console` */
 
@@ -111,8 +112,8 @@ struct guest_config {
     hpa_t memory_base;     /* 0: the planner chooses; else page-aligned and at least 1 MiB */
     uint32_t boot;         /* enum config_boot */
     char kernel[CONFIG_MODULE_NAME_MAX + 1];
-    char initrd[CONFIG_MODULE_NAME_MAX + 1];   /* "": none (linux) */
-    struct config_module modules[MODULES_MAX]; /* multiboot */
+    char initrd[CONFIG_MODULE_NAME_MAX + 1];          /* "": none (linux) */
+    struct config_module modules[CONFIG_MODULES_MAX]; /* multiboot */
     uint32_t module_count;
     uint32_t load_address;                            /* CONFIG_FLAT_LOAD (flat) */
     uint16_t entry_segment, entry_offset;             /* 0:load_address (flat) */
@@ -137,12 +138,12 @@ struct config {
 };
 
 /*
- * Read the file `file_name` (its name in messages) with `size` bytes at `text`, which need not end in a zero. Each
- * error is reported, in the order of their lines. 0; or E_INVAL after at least one report, and `config` must not be
- * used.
+ * Read the file `file_name` (its name in messages) with `size` bytes at `text`, which need not end in a zero.
+ * `device_names` are those that `devices` may use, NULL behind the last. Each error is reported, in the order of their
+ * lines. 0; or E_INVAL after at least one report, and `config` must not be used.
  */
-int config_parse(const char *file_name, const char *text, size_t size, struct config *config,
-                 struct diagnostics *diagnostics);
+int config_parse(const char *file_name, const char *text, size_t size, const char *const *device_names,
+                 struct config *config, struct diagnostics *diagnostics);
 
 /* The name of an enum config_console, as the file has it. */
 const char *config_console_name(uint32_t console);

@@ -218,10 +218,10 @@ static void modules_store(struct config_reader *reader, const struct toml_value 
 {
     struct guest_config *guest = reader->guest;
 
-    if (guest->module_count == MODULES_MAX) {
+    if (guest->module_count == CONFIG_MODULES_MAX) {
         if (!reader->value_bad)
             config_error(reader, guest, value->position, "modules has more than %u elements, which are the most",
-                         MODULES_MAX);
+                         CONFIG_MODULES_MAX);
         reader->value_bad = true;
         return;
     }
@@ -271,18 +271,39 @@ static void apic_store(struct config_reader *reader, const struct toml_value *va
     choice_store(reader, value, choices, ARRAY_SIZE(choices), &reader->guest->apic);
 }
 
+/* False when it was reported. */
+static bool device_is_known(struct config_reader *reader, const struct toml_value *value)
+{
+    struct diagnostic_excerpt excerpt = diagnostic_excerpt(value->text, value->length);
+    struct sentence sentence = {.length = 0};
+    struct similar similar;
+
+    similar_begin(&similar, value->text, value->length);
+    for (const char *const *name = reader->device_names; *name != NULL; name++) {
+        if (value->length == strlen(*name) && memcmp(value->text, *name, value->length) == 0)
+            return true;
+        similar_offer(&similar, *name);
+    }
+    if (similar.best)
+        sentence_add(&sentence, "did you mean \"%s\"? ", similar.best);
+    sentence_add(&sentence, "the devices are");
+    for (const char *const *name = reader->device_names; *name != NULL; name++)
+        sentence_add(&sentence, "%s \"%s\"", name == reader->device_names ? "" : ",", *name);
+    config_error(reader, reader->guest, value->position, "there is no device \"%s\"; %s", excerpt.text, sentence.text);
+    return false;
+}
+
 static void devices_store(struct config_reader *reader, const struct toml_value *value)
 {
     struct guest_config *guest = reader->guest;
-    const char *fault = config_device_name_check(value->text, value->length);
 
-    for (uint32_t i = 0; !fault && i < guest->device_count; i++) {
-        if (strcmp(guest->devices[i].name, value->text) == 0)
-            fault = "it is there twice; name each device once";
-    }
-    if (fault) {
-        value_is_bad(reader, value, fault);
+    if (!device_is_known(reader, value))
         return;
+    for (uint32_t i = 0; i < guest->device_count; i++) {
+        if (strcmp(guest->devices[i].name, value->text) == 0) {
+            value_is_bad(reader, value, "it is there twice; name each device once");
+            return;
+        }
     }
     if (guest->device_count == CONFIG_DEVICES_MAX) {
         if (!reader->value_bad)
@@ -348,7 +369,7 @@ const struct config_rule config_guest_rules[CONFIG_GUEST_KEYS] = {
     [CONFIG_ENTRY] = {"entry", STRING, 0, "a string CS:IP such as \"0000:7c00\"", entry_store},
     [CONFIG_CMDLINE] = {"cmdline", STRING, 0, "a string such as \"console=ttyS0\"", cmdline_store},
     [CONFIG_APIC] = {"apic", STRING, 0, "\"auto\", \"virtual\" or \"direct\"", apic_store},
-    [CONFIG_DEVICES] = {"devices", ARRAY, STRING, "an array of names such as [\"vuart\"]", devices_store},
+    [CONFIG_DEVICES] = {"devices", ARRAY, STRING, "an array of names such as [\"uart\"]", devices_store},
     [CONFIG_ON_CRASH] = {"on_crash", STRING, 0, "\"halt\" or \"restart\"", on_crash_store},
     [CONFIG_WATCHDOG] = {"watchdog", STRING, 0, "a duration such as \"5s\"", watchdog_store},
     [CONFIG_ALLOW_SHARED_CORE] = {"allow_shared_core", BOOLEAN, 0, "true or false", allow_shared_core_store},

@@ -18,6 +18,7 @@ struct config_rule;
 
 struct config_reader {
     const char *file;
+    const char *const *device_names; /* NULL behind the last */
     struct config *config;
     struct diagnostics *diagnostics;
     enum config_section section;

@@ -173,16 +173,6 @@ const char *config_module_name_check(const char *text, size_t length)
     return NULL;
 }
 
-const char *config_device_name_check(const char *text, size_t length)
-{
-    _Static_assert(CONFIG_NAME_MAX == 31, "the message below");
-    if (!is_plain_name(text, length))
-        return "a device's name consists of letters, digits, - and _, as in \"vuart\"";
-    if (length > CONFIG_NAME_MAX)
-        return "a device's name has at most 31 characters";
-    return NULL;
-}
-
 const char *config_cmdline_check(const char *text, size_t length)
 {
     _Static_assert(CONFIG_CMDLINE_MAX == 2047, "the message below");

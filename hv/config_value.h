@@ -19,7 +19,6 @@ const char *config_entry_parse(const char *text, size_t length, uint16_t *segmen
 
 const char *config_guest_name_check(const char *text, size_t length);
 const char *config_module_name_check(const char *text, size_t length);
-const char *config_device_name_check(const char *text, size_t length);
 const char *config_cmdline_check(const char *text, size_t length);
 
 #endif

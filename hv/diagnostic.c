@@ -97,6 +97,18 @@ struct diagnostic_excerpt diagnostic_excerpt(const char *text, size_t length)
     return excerpt;
 }
 
+void sentence_add(struct sentence *sentence, const char *format, ...)
+{
+    va_list arguments;
+
+    if (sentence->length >= sizeof(sentence->text))
+        return;
+    va_start(arguments, format);
+    sentence->length +=
+        format_text_v(sentence->text + sentence->length, sizeof(sentence->text) - sentence->length, format, arguments);
+    va_end(arguments);
+}
+
 void diagnostics_hold(struct diagnostics *diagnostics)
 {
     diagnostics->holding = true;

@@ -47,6 +47,13 @@ struct diagnostic_excerpt {
 };
 struct diagnostic_excerpt diagnostic_excerpt(const char *text, size_t length);
 
+/* A sentence that is put together piece by piece; what does not fit is cut. Zeroed, it is empty. */
+struct sentence {
+    char text[DIAGNOSTIC_LINE_SIZE];
+    size_t length;
+};
+void sentence_add(struct sentence *sentence, const char *format, ...) PRINTF_LIKE(2, 3);
+
 /* From now on keep messages back, sorted by position; those of one position stay in the order they came in. */
 void diagnostics_hold(struct diagnostics *diagnostics);
 

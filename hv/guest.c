@@ -169,11 +169,12 @@ static void collect_input(const struct guest *guest, struct loader_input *input)
 {
     const struct guest_config *config = guest->config;
 
+    _Static_assert(CONFIG_MODULES_MAX <= LOADER_MODULES_MAX, "room for all modules of a guest");
     memset(input, 0, sizeof(*input));
     input->kernel = file_of(guest->boot, config->kernel);
     if (config->initrd[0] != '\0')
         input->initrd = file_of(guest->boot, config->initrd);
-    for (uint32_t i = 0; i < config->module_count && i < LOADER_MODULES_MAX; i++) {
+    for (uint32_t i = 0; i < config->module_count; i++) {
         const struct boot_module *module = boot_module_find(guest->boot, config->modules[i].name);
         input->modules[i] = file_of(guest->boot, config->modules[i].name);
         input->module_strings[i] = module != NULL ? module->string : "";

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The planner, but for memory: CPUs, boot modules and devices that a configuration names must be there. All mistakes of
+ * The planner, but for memory: CPUs and boot modules that a configuration names must be there. All mistakes of
  * a file are reported, so no check stops at the first.
  */
 #include "hv/plan.h"
@@ -9,7 +9,6 @@
 
 #include "hv/error.h"
 #include "hv/format.h"
-#include "hv/loader.h"
 #include "hv/plan_internal.h"
 #include "hv/similar.h"
 #include "hv/string.h"
@@ -207,30 +206,6 @@ static void check_modules(const struct planner *planner, const struct guest_conf
         check_module(planner, guest, guest->keys[CONFIG_INITRD].position, guest->initrd);
     for (uint32_t i = 0; i < guest->module_count; i++)
         check_module(planner, guest, guest->modules[i].position, guest->modules[i].name);
-    if (guest->module_count > LOADER_MODULES_MAX)
-        plan_error(planner, guest, guest->modules[LOADER_MODULES_MAX].position,
-                   "modules has more than %u elements, which are the most", LOADER_MODULES_MAX);
-}
-
-static void check_device(const struct planner *planner, const struct guest_config *guest,
-                         const struct config_device *device)
-{
-    const char *(*name_at)(uint32_t index) = planner->machine->device_name;
-    struct similar similar;
-    struct sentence sentence = {.length = 0};
-
-    similar_begin(&similar, device->name, strlen(device->name));
-    for (uint32_t i = 0; name_at(i) != NULL; i++) {
-        if (strcmp(name_at(i), device->name) == 0)
-            return;
-        similar_offer(&similar, name_at(i));
-    }
-    if (similar.best != NULL)
-        sentence_add(&sentence, "did you mean \"%s\"? ", similar.best);
-    sentence_add(&sentence, "the devices are");
-    for (uint32_t i = 0; name_at(i) != NULL; i++)
-        sentence_add(&sentence, "%s \"%s\"", i == 0 ? "" : ",", name_at(i));
-    plan_error(planner, guest, device->position, "there is no device \"%s\"; %s", device->name, sentence.text);
 }
 
 int plan_make(const char *file_name, const struct config *config, const struct plan_machine *machine, struct plan *plan,
@@ -250,8 +225,6 @@ int plan_make(const char *file_name, const struct config *config, const struct p
         plan->guests[i].config = guest;
         plan_cpus(&planner, i, &is_first_missing);
         check_modules(&planner, guest);
-        for (uint32_t k = 0; k < guest->device_count && machine->device_name != NULL; k++)
-            check_device(&planner, guest, &guest->devices[k]);
     }
     for (uint32_t i = 0; i < config->guest_count; i++)
         check_shared_cores(&planner, i);

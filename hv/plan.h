@@ -59,8 +59,6 @@ struct plan_machine {
     uint32_t reserved_count;
     struct plan_ports ports[PLAN_PORTS_MAX];
     uint32_t port_count;
-    /* The names that `devices` may use: the one of that index, NULL behind the last. NULL: they are not checked. */
-    const char *(*device_name)(uint32_t index);
 };
 
 /* What one guest owns. */

@@ -43,13 +43,6 @@ struct plan_text {
 struct plan_text plan_size_text(uint64_t bytes);
 struct plan_text plan_room_text(uint64_t bytes);
 
-/* A sentence that is put together piece by piece; what does not fit is cut. Zeroed, it is empty. */
-struct sentence {
-    char text[DIAGNOSTIC_LINE_SIZE];
-    size_t length;
-};
-void sentence_add(struct sentence *sentence, const char *format, ...) PRINTF_LIKE(2, 3);
-
 /* Who gets the lines of a description. */
 struct line_writer {
     void (*line)(void *context, const char *text);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Sizes, sentences and lines, for what the planner and the inventory say.
+ * Sizes and lines, for what the planner and the inventory say.
  */
 #include <stdarg.h>
 
@@ -23,18 +23,6 @@ struct plan_text plan_size_text(uint64_t bytes)
 struct plan_text plan_room_text(uint64_t bytes)
 {
     return plan_size_text(bytes < MIB(1) ? bytes : ALIGN_DOWN(bytes, MIB(1)));
-}
-
-void sentence_add(struct sentence *sentence, const char *format, ...)
-{
-    va_list arguments;
-
-    if (sentence->length >= sizeof(sentence->text))
-        return;
-    va_start(arguments, format);
-    sentence->length +=
-        format_text_v(sentence->text + sentence->length, sizeof(sentence->text) - sentence->length, format, arguments);
-    va_end(arguments);
 }
 
 void write_line(const struct line_writer *writer, const char *format, ...)

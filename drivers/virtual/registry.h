@@ -11,4 +11,11 @@
     model(lapic) model(ioapic) model(pic) model(pit) model(rtc) model(uart) model(keyboard) model(system) model(vga)   \
         model(pci) model(acpi)
 
+/* Initializes an array of their names, NULL behind the last. */
+#define DEVICE_NAME(name) #name,
+#define DEVICE_NAMES                                                                                                   \
+    {                                                                                                                  \
+        DEVICE_MODELS(DEVICE_NAME) NULL                                                                                \
+    }
+
 #endif

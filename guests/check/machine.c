@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "boot/place.h"
-#include "drivers/virtual/registry.h"
 #include "hv/pagetable.h"
 
 #define LOW_MEMORY_END 0x9fc00u
@@ -23,8 +22,6 @@
 #define HOLE_END       GIB(4)
 #define FIRMWARE_SIZE  KIB(128) /* ACPI tables, at the top of RAM below the hole */
 #define IMAGE_SIZE     MIB(1)   /* with its zeroed part; nothing else is placed in finer steps */
-
-#define NAME(name) #name,
 
 void check_module_add(struct check_options *options, const char *name, uint64_t size)
 {
@@ -155,13 +152,6 @@ static void describe_memory(struct boot_info *info, uint64_t size)
     boot_memory_add(info, HOLE_END, size - low_end, BOOT_MEMORY_RAM);
 }
 
-static const char *device_name(uint32_t index)
-{
-    static const char *const names[] = {DEVICE_MODELS(NAME)};
-
-    return index < ARRAY_SIZE(names) ? names[index] : NULL;
-}
-
 uint32_t check_cpus_named(const struct config *config)
 {
     uint32_t count = 1;
@@ -207,7 +197,6 @@ const struct plan_machine *check_machine(const struct check_options *options, co
     if (place_choose(&info, PAGE_SIZE_2M, &places) != 0)
         return NULL;
     machine.boot = &info;
-    machine.device_name = device_name;
     describe_cpus(options, config, &machine);
     reserve(&machine, 0, HIGH_MEMORY, "the first MiB");
     reserve(&machine, places.image_base, places.image_size, "the hypervisor's image");

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "drivers/virtual/registry.h"
 #include "guests/check/machine.h"
 #include "hv/config.h"
 #include "hv/config_value.h"
@@ -130,6 +131,7 @@ static enum status plan_file(const struct run *run, const char *name, const stru
 
 static enum status check_file(const struct run *run, const char *path)
 {
+    static const char *const device_names[] = DEVICE_NAMES;
     static char text[TOML_SIZE_MAX + 1];
     static struct config config;
     static struct diagnostics diagnostics;
@@ -141,7 +143,7 @@ static enum status check_file(const struct run *run, const char *path)
         return UNCHECKED;
     }
     diagnostics.report = report_line;
-    if (config_parse(name, text, size, &config, &diagnostics) != 0)
+    if (config_parse(name, text, size, device_names, &config, &diagnostics) != 0)
         return MISTAKEN;
     if (run->list_modules)
         check_each_module(&config, print_line, "");

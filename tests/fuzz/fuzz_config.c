@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "drivers/virtual/registry.h"
 #include "hv/config.h"
 
 #define REQUIRE(condition)                                                                                             \
@@ -53,7 +54,7 @@ static void check_guest(const struct guest_config *guest)
     REQUIRE(guest->boot >= CONFIG_BOOT_LINUX && guest->boot <= CONFIG_BOOT_FLAT);
     REQUIRE(guest->kernel[0] && strlen(guest->kernel) <= CONFIG_MODULE_NAME_MAX);
     REQUIRE(!guest->initrd[0] == !config_guest_has(guest, CONFIG_INITRD));
-    REQUIRE(guest->module_count <= MODULES_MAX && guest->device_count <= CONFIG_DEVICES_MAX);
+    REQUIRE(guest->module_count <= CONFIG_MODULES_MAX && guest->device_count <= CONFIG_DEVICES_MAX);
     REQUIRE(strlen(guest->cmdline) <= CONFIG_CMDLINE_MAX);
     REQUIRE(guest->load_address < CONFIG_FLAT_LIMIT);
     REQUIRE(guest->apic <= CONFIG_APIC_DIRECT && guest->on_crash <= CONFIG_ON_CRASH_RESTART);
@@ -65,12 +66,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    static const char *const device_names[] = DEVICE_NAMES;
     static struct config config;
     static struct listener listener;
 
     memset(&listener, 0, sizeof(listener));
     listener.diagnostics.report = listen;
-    int error = config_parse("fuzz.toml", (const char *)data, size, &config, &listener.diagnostics);
+    int error = config_parse("fuzz.toml", (const char *)data, size, device_names, &config, &listener.diagnostics);
     REQUIRE((error == 0) == (listener.diagnostics.errors == 0));
     REQUIRE((listener.lines == 0) == (error == 0) && listener.lines <= listener.diagnostics.errors);
     if (error)

@@ -45,11 +45,6 @@ static void line(void *context, const char *text)
     REQUIRE(context == NULL && strlen(text) < 200);
 }
 
-static const char *device_name(uint32_t index)
-{
-    return index == 0 ? "uart" : NULL;
-}
-
 /* 2^0 to 2^63 times a small number: ranges that wrap are welcome. */
 static uint64_t number(const uint8_t *at, unsigned shift)
 {
@@ -78,8 +73,6 @@ static void add_guest(const uint8_t *step)
     strcpy(guest->kernel, (step[0] & 8) != 0 ? "kernel" : "k1");
     strcpy(guest->initrd, (step[4] & 7) == 7 ? "k2" : "");
     guest->allow_shared_core = (step[2] & 1) != 0;
-    guest->device_count = (step[5] & 7) == 7;
-    strcpy(guest->devices[0].name, (step[5] & 8) != 0 ? "uart" : "vuart");
 }
 
 /* What a machine has besides: the end of RAM, a node's memory, or where some CPUs lie. */
@@ -241,7 +234,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     diagnostics.report = report;
     machine.boot = &boot;
     machine.cpu_count = 1;
-    machine.device_name = device_name;
     boot_module_add(&boot, 0, 0, "kernel");
     if (size > 0)
         machine.cpu_count = 1u + data[0] % CPUS_MAX;

@@ -62,10 +62,11 @@ def test_configuration(lab, machine_name, mistake):
 
 @pytest.mark.machines("qemu-amd", "bochs-intel")
 def test_every_mistake_of_a_file_is_reported(lab, machine_name):
-    configuration = GUEST.replace("memory =", "memmory =").replace('"flat"', '"flatt"')
+    configuration = GUEST.replace("memory =", "memmory =").replace('"flat"', '"flatt"') + 'devices = ["serial"]\n'
     machine = lab.start(machine_name, Boot(modules={"test.toml": configuration, "hello.bin": payloads.HELLO}))
     text = refused(machine, expected.UNKNOWN_KEY)
     assert re.search(r'test\.toml:5:\d+: .*"flatt"', text)
+    assert re.search(r'test\.toml:7:\d+: .*"serial"', text)
 
 
 def test_no_configuration(lab, machine_name):

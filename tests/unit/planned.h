@@ -32,12 +32,7 @@ static inline void report(struct diagnostics *self, const char *line)
     strcat(output, "\n");
 }
 
-static inline const char *device_name(uint32_t index)
-{
-    static const char *const names[] = {"uart", "pic", "pit", NULL};
-
-    return names[index];
-}
+static const char *const device_names[] = {"uart", "pic", "pit", NULL};
 
 static inline void reserve(hpa_t base, uint64_t size, const char *what)
 {
@@ -61,7 +56,6 @@ static inline int small_machine(void **state)
     boot_module_add(&boot, MIB(109) + 1, 300, "f.toml");
     machine.boot = &boot;
     machine.cpu_count = 4;
-    machine.device_name = device_name;
     reserve(0, MIB(1), "the first megabyte");
     reserve(MIB(1), MIB(3), "the hypervisor's image");
     reserve(MIB(4), MIB(16), "the page pool");
@@ -87,7 +81,7 @@ static inline void add_guest(const char *name, const char *keys)
     output[0] = '\0';
     snprintf(text, sizeof(text), "[guest.%s]\nboot = \"%s\"\n%s", name, strstr(keys, "modules") ? "multiboot" : "linux",
              keys);
-    config_parse("f.toml", text, strlen(text), &one, &diagnostics);
+    config_parse("f.toml", text, strlen(text), device_names, &one, &diagnostics);
     assert_string_equal(output, "");
     assert_true(config.guest_count < GUESTS_MAX);
     config.guests[config.guest_count++] = one.guests[0];

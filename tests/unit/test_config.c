@@ -21,6 +21,8 @@ static struct config config;
 static struct diagnostics diagnostics;
 static char output[1 << 16];
 static char built[1 << 16];
+static const char *const few_devices[] = {"uart", "pic", "pit", NULL};
+static const char *const *device_names = few_devices;
 
 static void report(struct diagnostics *self, const char *line)
 {
@@ -41,7 +43,7 @@ static int parse_bytes(const char *text, size_t size)
     memset(&diagnostics, 0, sizeof(diagnostics));
     diagnostics.report = report;
     output[0] = '\0';
-    error = config_parse("f.toml", copy, size, &config, &diagnostics);
+    error = config_parse("f.toml", copy, size, device_names, &config, &diagnostics);
     free(copy);
     assert_int_equal(error, diagnostics.errors ? E_INVAL : 0);
     assert_int_equal(output[0] != '\0', diagnostics.errors != 0);
@@ -75,7 +77,7 @@ static void test_linux_guest(void **state)
         parse("[hypervisor]\nconsole = [\"com2\", \"com1\"]\nfocus = \"linux\"\n"
               "[guest.linux]\n  cpus    = [3]\nmemory = \"512M\"\nmemory_base = 0x4000_0000\n"
               "boot = \"linux\"\nkernel = \"vmlinuz\"\ninitrd = \"initramfs\"\n"
-              "cmdline = \"console=ttyS0 x=\\\"y z\\\"\"\napic = \"virtual\"\ndevices = [\"vuart\", \"vpic\"]\n"
+              "cmdline = \"console=ttyS0 x=\\\"y z\\\"\"\napic = \"virtual\"\ndevices = [\"uart\", \"pic\"]\n"
               "on_crash = \"restart\"\nwatchdog = \"1500ms\"\nallow_shared_core = true\n"),
         0);
     assert_int_equal(config.console_count, 2);
@@ -102,8 +104,8 @@ static void test_linux_guest(void **state)
     assert_string_equal(guest->cmdline, "console=ttyS0 x=\"y z\"");
     assert_int_equal(guest->apic, CONFIG_APIC_VIRTUAL);
     assert_int_equal(guest->device_count, 2);
-    assert_string_equal(guest->devices[1].name, "vpic");
-    assert_int_equal(guest->devices[1].position.column, 21);
+    assert_string_equal(guest->devices[1].name, "pic");
+    assert_int_equal(guest->devices[1].position.column, 20);
     assert_int_equal(guest->on_crash, CONFIG_ON_CRASH_RESTART);
     assert_true(guest->watchdog_ns == 1500000000);
     assert_true(guest->allow_shared_core);
@@ -224,13 +226,13 @@ static void test_types(void **state)
                     "f.toml:4:8: guest \"a\": boot must be \"linux\", \"multiboot\" or \"flat\", not an integer\n"
                     "f.toml:5:10: guest \"a\": kernel must be the name of a boot module such as \"vmlinuz\", not an "
                     "array\n");
-    expect_messages(GUEST "initrd = 1\ncmdline = 1\napic = 1\ndevices = \"vuart\"\non_crash = true\n"
+    expect_messages(GUEST "initrd = 1\ncmdline = 1\napic = 1\ndevices = \"uart\"\non_crash = true\n"
                           "allow_shared_core = \"true\"\nmemory_base = []\n",
                     "f.toml:6:10: guest \"a\": initrd must be the name of a boot module such as \"initramfs\", not an "
                     "integer\n"
                     "f.toml:7:11: guest \"a\": cmdline must be a string such as \"console=ttyS0\", not an integer\n"
                     "f.toml:8:8: guest \"a\": apic must be \"auto\", \"virtual\" or \"direct\", not an integer\n"
-                    "f.toml:9:11: guest \"a\": devices must be an array of names such as [\"vuart\"], not a string\n"
+                    "f.toml:9:11: guest \"a\": devices must be an array of names such as [\"uart\"], not a string\n"
                     "f.toml:10:12: guest \"a\": on_crash must be \"halt\" or \"restart\", not a boolean\n"
                     "f.toml:11:21: guest \"a\": allow_shared_core must be true or false, not a string\n"
                     "f.toml:12:15: guest \"a\": memory_base must be an address such as 0x40000000, not an array\n");
@@ -280,15 +282,14 @@ static void test_values(void **state)
         "f.toml:6:10: guest \"a\": initrd \"?\?\": a boot module's name consists of printable ASCII without "
         "blanks, as in \"vmlinuz\"\n");
     expect_messages(
-        GUEST "memory_base = 0x1000\ncmdline = \"a\\nb\"\napic = \"Auto\"\ndevices = [\"vuart\", \"x y\", "
-              "\"vuart\"]\n",
+        GUEST "memory_base = 0x1000\ncmdline = \"a\\nb\"\napic = \"Auto\"\ndevices = [\"uart\", \"x y\", "
+              "\"uart\"]\n",
         "f.toml:6:15: guest \"a\": memory_base is 4096 bytes; it must be at least \"1M\" (1048576)\n"
         "f.toml:7:11: guest \"a\": cmdline \"a?b\": a command line is one line without control characters\n"
         "f.toml:8:8: guest \"a\": apic \"Auto\": it must be \"auto\", \"virtual\" or \"direct\"; did you mean "
         "\"auto\"?\n"
-        "f.toml:9:21: guest \"a\": devices \"x y\": a device's name consists of letters, digits, - and _, as "
-        "in \"vuart\"\n"
-        "f.toml:9:28: guest \"a\": devices \"vuart\": it is there twice; name each device once\n");
+        "f.toml:9:20: guest \"a\": there is no device \"x y\"; the devices are \"uart\", \"pic\", \"pit\"\n"
+        "f.toml:9:27: guest \"a\": devices \"uart\": it is there twice; name each device once\n");
     expect_messages(GUEST "memory_base = 0xfffffffff0000\n",
                     "f.toml:6:15: guest \"a\": memory_base + memory is above 2^52, the most that a processor can "
                     "address\n");
@@ -309,6 +310,35 @@ static void test_values(void **state)
         "f.toml:6:16: guest \"a\": load_address 1048576: it must be from 0 to 0xfffff, such as 0x7c00\n"
         "f.toml:7:9: guest \"a\": entry \"7c00\": it must be CS:IP, each of one to four hexadecimal digits, as "
         "in \"0000:7c00\"\n");
+}
+
+/* A wrong value is told whatever else is wrong: in its array, in its table, in the file. */
+static void test_values_beside_other_mistakes(void **state)
+{
+    (void)state;
+    expect_messages(
+        "x\n"
+        "[guest.a]\n"
+        "cpus = [0\n"
+        "memory = \"32m\"\n"
+        "boot = \"linux\"\n"
+        "kernal = \"k\"\n"
+        "devices = [\"pic\", \"serial\", 1, \"uat\"]\n"
+        "on_crash = restart\n"
+        "watchdog = \"1h\"\n",
+        "f.toml:1:1: key \"x\" stands before the first table; write it below [hypervisor] or [guest.NAME]\n"
+        "f.toml:1:2: expected \"=\" behind the key \"x\", found the end of the line\n"
+        "f.toml:3:8: the array that begins here is not closed; end it with ]\n"
+        "f.toml:4:10: guest \"a\": memory \"32m\": the unit must be K, M or G (1024, 1024^2 or 1024^3 bytes), as in "
+        "\"512M\"\n"
+        "f.toml:6:1: unknown key \"kernal\" in [guest.a]; did you mean \"kernel\"?\n"
+        "f.toml:7:19: guest \"a\": there is no device \"serial\"; the devices are \"uart\", \"pic\", \"pit\"\n"
+        "f.toml:7:29: guest \"a\": devices must be an array of names such as [\"uart\"], but this element is an "
+        "integer\n"
+        "f.toml:7:32: guest \"a\": there is no device \"uat\"; did you mean \"uart\"? the devices are \"uart\", "
+        "\"pic\", \"pit\"\n"
+        "f.toml:8:12: a string needs quotes: write \"restart\"\n"
+        "f.toml:9:12: guest \"a\": watchdog \"1h\": the unit must be s or ms, as in \"5s\" or \"500ms\"\n");
 }
 
 static void test_keys_together(void **state)
@@ -382,6 +412,19 @@ static void test_syntax_errors_have_no_echo(void **state)
                     "f.toml:5:1: unknown key \"kernal\" in [guest.b]; did you mean \"kernel\"?\n");
 }
 
+/* More names than a guest may list. */
+static const char *const *many_devices(void)
+{
+    static char texts[CONFIG_DEVICES_MAX + 3][4];
+    static const char *names[CONFIG_DEVICES_MAX + 4];
+
+    for (unsigned i = 0; i < CONFIG_DEVICES_MAX + 3; i++) {
+        sprintf(texts[i], "d%u", i);
+        names[i] = texts[i];
+    }
+    return names;
+}
+
 static void test_limits(void **state)
 {
     char *at = built;
@@ -397,19 +440,21 @@ static void test_limits(void **state)
     for (unsigned i = 1; i <= GUEST_CPUS_MAX + 2; i++)
         at += sprintf(at, ", %u", i);
     at += sprintf(at, "]\nmodules = [");
-    for (unsigned i = 0; i < MODULES_MAX + 3; i++)
+    for (unsigned i = 0; i < CONFIG_MODULES_MAX + 3; i++)
         at += sprintf(at, "'m%u', ", i);
     at += sprintf(at, "]\ndevices = [");
     for (unsigned i = 0; i < CONFIG_DEVICES_MAX + 3; i++)
         at += sprintf(at, "'d%u', ", i);
     sprintf(at, "]\n");
+    device_names = many_devices();
     parse(built);
+    device_names = few_devices;
     assert_int_equal(diagnostics.errors, 3); /* one each */
     assert_non_null(strstr(output, "guest \"a\": cpus has more than 16 elements, which are the most\n"));
-    assert_non_null(strstr(output, "guest \"a\": modules has more than 32 elements, which are the most\n"));
+    assert_non_null(strstr(output, "guest \"a\": modules has more than 16 elements, which are the most\n"));
     assert_non_null(strstr(output, "guest \"a\": devices has more than 32 elements, which are the most\n"));
     assert_int_equal(config.guests[0].cpu_count, GUEST_CPUS_MAX);
-    assert_int_equal(config.guests[0].module_count, MODULES_MAX);
+    assert_int_equal(config.guests[0].module_count, CONFIG_MODULES_MAX);
 
     at = built + sprintf(built, GUEST "cmdline = '");
     memset(at, 'c', CONFIG_CMDLINE_MAX);
@@ -639,15 +684,25 @@ static void test_messages_are_harmless(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_linux_guest),   cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_other_guests),  cmocka_unit_test(test_tables_and_keys),
-        cmocka_unit_test(test_types),         cmocka_unit_test(test_values),
-        cmocka_unit_test(test_keys_together), cmocka_unit_test(test_cpus_belong_to_one_guest),
-        cmocka_unit_test(test_not_yet),       cmocka_unit_test(test_syntax_errors_have_no_echo),
-        cmocka_unit_test(test_limits),        cmocka_unit_test(test_many_errors),
-        cmocka_unit_test(test_held_messages), cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_durations),     cmocka_unit_test(test_entries),
-        cmocka_unit_test(test_similar),       cmocka_unit_test(test_messages_are_harmless),
+        cmocka_unit_test(test_linux_guest),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_other_guests),
+        cmocka_unit_test(test_tables_and_keys),
+        cmocka_unit_test(test_types),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_values_beside_other_mistakes),
+        cmocka_unit_test(test_keys_together),
+        cmocka_unit_test(test_cpus_belong_to_one_guest),
+        cmocka_unit_test(test_not_yet),
+        cmocka_unit_test(test_syntax_errors_have_no_echo),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_many_errors),
+        cmocka_unit_test(test_held_messages),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_durations),
+        cmocka_unit_test(test_entries),
+        cmocka_unit_test(test_similar),
+        cmocka_unit_test(test_messages_are_harmless),
     };
 
     return cmocka_run_group_tests_name("config", tests, NULL, NULL);

@@ -62,13 +62,15 @@ static void add_module(const char *string)
 /* Read and plan what stands behind the first table's header; the messages are in `errors`. */
 static void use_starter(void)
 {
+    static const char *const device_names[] = {NULL};
+
     output[0] = errors[0] = '\0';
     plan_describe_machine(&machine, line, &machine);
     const char *text = strstr(output, "[hypervisor]\n");
     assert_non_null(text);
     memset(&diagnostics, 0, sizeof(diagnostics));
     diagnostics.report = report;
-    if (config_parse("starter", text, strlen(text), &config, &diagnostics) != 0)
+    if (config_parse("starter", text, strlen(text), device_names, &config, &diagnostics) != 0)
         fail_msg("the starter is refused:\n%s\n%s", text, errors);
     (void)plan_make("starter", &config, &machine, &plan, &diagnostics);
 }

@@ -286,29 +286,6 @@ static void module_names_that_do_not_tell(void **state)
                    "brought \"vmlinuz...\"\n");
 }
 
-static void too_many_modules(void **state)
-{
-    (void)state;
-    add_guest("a",
-              "cpus = [0]\nmemory = \"16M\"\nkernel = \"vmlinuz\"\n"
-              "modules = [\"initramfs\",\"initramfs\",\"initramfs\",\"initramfs\",\"initramfs\",\"initramfs\",\n"
-              "\"initramfs\",\"initramfs\",\"initramfs\",\"initramfs\",\"initramfs\",\"initramfs\",\"initramfs\",\n"
-              "\"initramfs\",\"initramfs\",\"initramfs\",\n\"initramfs\"]\n");
-    expect_refusal("f.toml:9:1: guest \"a\": modules has more than 16 elements, which are the most\n");
-    config.guests[0].module_count = 16;
-    assert_int_equal(run(), 0);
-}
-
-static void unknown_devices(void **state)
-{
-    (void)state;
-    add_guest("a", "cpus = [0]\nmemory = \"16M\"\nkernel = \"vmlinuz\"\ndevices = [\"uart\", \"vpit\"]\n");
-    expect_refusal("f.toml:6:20: guest \"a\": there is no device \"vpit\"; did you mean \"pit\"? the devices are "
-                   "\"uart\", \"pic\", \"pit\"\n");
-    machine.device_name = NULL;
-    assert_int_equal(run(), 0);
-}
-
 /* All mistakes at once, in the order of the file. */
 static void all_mistakes_of_a_file(void **state)
 {
@@ -341,8 +318,6 @@ int main(void)
         TEST(more_cpus_than_there_are),
         TEST(modules_that_are_not_there),
         TEST(module_names_that_do_not_tell),
-        TEST(too_many_modules),
-        TEST(unknown_devices),
         TEST(all_mistakes_of_a_file),
     };
 

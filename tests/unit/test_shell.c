@@ -223,6 +223,7 @@ static void make_guest(unsigned number, unsigned cpus, unsigned first)
 
 static int setup(void **state)
 {
+    static const char *const device_names[] = {"uart", NULL};
     struct diagnostics diagnostics = {.report = ignore};
 
     (void)state;
@@ -235,7 +236,7 @@ static int setup(void **state)
     boot_module_add(&boot, MIB(110), MIB(1), "rt.bin");
     machine.boot = &boot;
     machine.cpu_count = 4;
-    assert_int_equal(config_parse("test.toml", file, sizeof(file) - 1, &config, &diagnostics), 0);
+    assert_int_equal(config_parse("test.toml", file, sizeof(file) - 1, device_names, &config, &diagnostics), 0);
     assert_int_equal(plan_make("test.toml", &config, &machine, &plan, &diagnostics), 0);
     guests_there = 2;
     fake_machine.ticks += 1000 * SECOND;
