@@ -28,6 +28,32 @@ static bool rest_is(const char *text, size_t length, size_t at, const char *rest
     return length - at == strlen(rest) && memcmp(text + at, rest, length - at) == 0;
 }
 
+static bool contains(const char *text, size_t length, char c)
+{
+    for (size_t i = 0; i < length; i++) {
+        if (text[i] == c)
+            return true;
+    }
+    return false;
+}
+
+/* Is it a decimal fraction, whatever stands behind it? `digits` are those in front. */
+static bool is_fraction(const char *text, size_t length, size_t digits)
+{
+    return digits > 0 && length - digits >= 2 && (text[digits] == '.' || text[digits] == ',') &&
+           text[digits + 1] >= '0' && text[digits + 1] <= '9';
+}
+
+/* What is wrong with a size whose digits are followed by none of the units. */
+static const char *size_unit_fault(const char *text, size_t length, size_t digits)
+{
+    if (contains(text, length, ' '))
+        return "a size has no blanks; write it as in \"512M\"";
+    if (rest_is(text, length, digits, "T"))
+        return "the largest unit is G; 1T is \"1024G\"";
+    return "the unit must be K, M or G (1024, 1024^2 or 1024^3 bytes), as in \"512M\"";
+}
+
 const char *config_size_parse(const char *text, size_t length, uint64_t *bytes)
 {
     static const struct {
@@ -37,10 +63,15 @@ const char *config_size_parse(const char *text, size_t length, uint64_t *bytes)
     uint64_t number;
     size_t digits = read_decimal(text, length, CONFIG_ADDRESS_LIMIT, &number);
 
-    if (length > 0 && text[0] == '-')
+    if (length == 0)
+        return "the size is missing; write it as in \"512M\"";
+    if (text[0] == '-')
         return "a size cannot be negative; write it as in \"512M\"";
-    if (digits == 1 && length > 1 && text[0] == '0' && text[1] == 'x')
-        return "a hexadecimal number stands without quotes";
+    if (digits == 1 && length > 1 && text[0] == '0' && (text[1] == 'x' || text[1] == 'X'))
+        return "in a string a size is decimal, as in \"512M\"; a hexadecimal one is an integer, without quotes, as in "
+               "0x20000000";
+    if (is_fraction(text, length, digits))
+        return "a size is a whole number; take the next smaller unit, as in \"1536M\" for 1.5 GiB";
     if (digits == 0)
         return "a size begins with a digit, as in \"512M\"";
     if (text[0] == '0')
@@ -54,7 +85,17 @@ const char *config_size_parse(const char *text, size_t length, uint64_t *bytes)
         *bytes = number << units[i].shift;
         return NULL;
     }
-    return "the unit must be K, M or G (1024, 1024^2 or 1024^3 bytes), as in \"512M\"";
+    return size_unit_fault(text, length, digits);
+}
+
+/* What is wrong with a duration whose digits are followed by neither unit. */
+static const char *duration_unit_fault(const char *text, size_t length, size_t digits)
+{
+    if (contains(text, length, ' '))
+        return "a duration has no blanks; write it as in \"5s\" or \"500ms\"";
+    if (digits == length)
+        return "the unit is missing; it must be s or ms, as in \"5s\" or \"500ms\"";
+    return "the unit must be s or ms, as in \"5s\" or \"500ms\"";
 }
 
 const char *config_duration_parse(const char *text, size_t length, uint64_t *nanoseconds)
@@ -63,6 +104,12 @@ const char *config_duration_parse(const char *text, size_t length, uint64_t *nan
     uint64_t number, ns_per_unit;
     size_t digits = read_decimal(text, length, CONFIG_WATCHDOG_MAX_NS, &number);
 
+    if (length == 0)
+        return "the duration is missing; write it as in \"5s\" or \"500ms\"";
+    if (text[0] == '-')
+        return "a duration cannot be negative; write it as in \"5s\"";
+    if (is_fraction(text, length, digits))
+        return "a duration is a whole number; take the smaller unit, as in \"1500ms\" for 1.5 s";
     if (digits == 0)
         return "a duration begins with a digit, as in \"5s\" or \"500ms\"";
     if (rest_is(text, length, digits, "s"))
@@ -70,7 +117,7 @@ const char *config_duration_parse(const char *text, size_t length, uint64_t *nan
     else if (rest_is(text, length, digits, "ms"))
         ns_per_unit = ns_per_ms;
     else
-        return "the unit must be s or ms, as in \"5s\" or \"500ms\"";
+        return duration_unit_fault(text, length, digits);
     if (text[0] == '0')
         return number == 0 ? "a duration cannot be zero; write it as in \"5s\""
                            : "a duration does not begin with 0; write it as in \"5s\"";
@@ -124,15 +171,6 @@ static bool is_printable(const char *text, size_t length)
             return false;
     }
     return true;
-}
-
-static bool contains(const char *text, size_t length, char c)
-{
-    for (size_t i = 0; i < length; i++) {
-        if (text[i] == c)
-            return true;
-    }
-    return false;
 }
 
 /* Letters, digits, - and _ are what TOML lets stand in a name without quotes. */

@@ -240,8 +240,12 @@ static bool refuse_number(struct toml *toml, struct word word, uint32_t at)
         return refuse_word(toml, "a decimal integer must not begin with 0; octal ones begin with 0o");
     if (is_digit(word, at) && word_contains(word, ".eE+") && !word_contains(word, "xXbBoOkKmMgGsS:/"))
         return refuse_word(toml, "floating-point numbers are not supported; write an integer");
-    toml_error(toml, toml->value.position, "%s is no integer; if it is meant as a string, write \"%s\"", excerpt.text,
-               excerpt.text);
+    if (at == 2)
+        toml_error(toml, toml->value.position,
+                   "%s is no integer; behind 0x, 0o and 0b stand digits of base 16, 8 and 2", excerpt.text);
+    else
+        toml_error(toml, toml->value.position, "%s is no integer; if it is meant as a string, write \"%s\"",
+                   excerpt.text, excerpt.text);
     return false;
 }
 
@@ -254,7 +258,7 @@ static bool read_number(struct toml *toml, struct word word)
 
     if (word.length - at == 3 && (memcmp(word.text + at, "inf", 3) == 0 || memcmp(word.text + at, "nan", 3) == 0))
         return refuse_word(toml, "floating-point numbers are not supported; write an integer");
-    if (!is_signed && word.length > 2 && word.text[0] == '0') {
+    if (!is_signed && word.length >= 2 && word.text[0] == '0') {
         base = word.text[1] == 'x' ? 16 : word.text[1] == 'o' ? 8 : word.text[1] == 'b' ? 2 : 10;
         if (base != 10)
             at = 2;

@@ -538,7 +538,7 @@ static void test_sizes(void **state)
         {"18446744073709551617", 0, "more than a processor can address"},
         {"18014398509481985K", 0, "more than a processor can address"},
         {"99999999999999999999999999999G", 0, "more than a processor can address"},
-        {"", 0, "begins with a digit"},
+        {"", 0, "the size is missing"},
         {"M", 0, "begins with a digit"},
         {" 1M", 0, "begins with a digit"},
         {"+1M", 0, "begins with a digit"},
@@ -547,11 +547,21 @@ static void test_sizes(void **state)
         {"0M", 0, "zero"},
         {"01M", 0, "does not begin with 0"},
         {"0x1000", 0, "without quotes"},
+        {"0x", 0, "without quotes"},
+        {"0X1000", 0, "without quotes"},
         {"512m", 0, "unit must be K, M or G"},
         {"512MB", 0, "unit must be K, M or G"},
-        {"512 M", 0, "unit must be K, M or G"},
-        {"1T", 0, "unit must be K, M or G"},
-        {"1.5G", 0, "unit must be K, M or G"},
+        {"512MiB", 0, "unit must be K, M or G"},
+        {"5.M", 0, "unit must be K, M or G"},
+        {"512 M", 0, "has no blanks"},
+        {"512 MB", 0, "has no blanks"},
+        {"512M ", 0, "has no blanks"},
+        {"1T", 0, "1T is \"1024G\""},
+        {"16.5M", 0, "whole number"},
+        {"1.5G", 0, "whole number"},
+        {"0.5G", 0, "whole number"},
+        {"1,5G", 0, "whole number"},
+        {"1.5", 0, "whole number"},
     };
 
     (void)state;
@@ -569,31 +579,33 @@ static void test_durations(void **state)
 {
     static const struct {
         const char *text;
-        uint64_t nanoseconds;
+        uint64_t nanoseconds; /* 0: refused, because of: */
+        const char *fault;
     } cases[] = {
-        {"5s", 5000000000},
-        {"500ms", 500000000},
-        {"1ms", 1000000},
-        {"3600s", CONFIG_WATCHDOG_MAX_NS},
-        {"3600000ms", CONFIG_WATCHDOG_MAX_NS},
-        {"3601s", 0},
-        {"99999999999999999999s", 0},
-        {"0s", 0},
-        {"05s", 0},
-        {"5", 0},
-        {"s", 0},
-        {"", 0},
-        {"-5s", 0},
-        {"5m", 0},
-        {"5 s", 0},
-        {"1.5s", 0},
+        {"5s", 5000000000, NULL},
+        {"500ms", 500000000, NULL},
+        {"1ms", 1000000, NULL},
+        {"3600s", CONFIG_WATCHDOG_MAX_NS, NULL},
+        {"3600000ms", CONFIG_WATCHDOG_MAX_NS, NULL},
+        {"3601s", 0, "longest"},
+        {"99999999999999999999s", 0, "longest"},
+        {"0s", 0, "zero"},
+        {"05s", 0, "does not begin with 0"},
+        {"5", 0, "unit is missing"},
+        {"s", 0, "begins with a digit"},
+        {"", 0, "duration is missing"},
+        {"-5s", 0, "negative"},
+        {"5m", 0, "unit must be s or ms"},
+        {"5 s", 0, "no blanks"},
+        {"1.5s", 0, "whole number"},
     };
 
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         uint64_t nanoseconds = 0;
         const char *fault = config_duration_parse(cases[i].text, strlen(cases[i].text), &nanoseconds);
-        if (!fault != (cases[i].nanoseconds != 0) || nanoseconds != cases[i].nanoseconds)
+        if (!fault != !cases[i].fault || (fault && !strstr(fault, cases[i].fault)) ||
+            nanoseconds != cases[i].nanoseconds)
             fail_msg("\"%s\": %llu, %s", cases[i].text, (unsigned long long)nanoseconds, fault ? fault : "accepted");
     }
 }
