@@ -126,8 +126,8 @@ void diagnostics_release(struct diagnostics *diagnostics, const char *file)
         return;
 
     unsigned errors = diagnostics->errors;
-    diagnostic_at(diagnostics, file, diagnostics->first_dropped, "from here on %u more errors, which are not shown",
-                  diagnostics->dropped_count);
+    diagnostic_at(diagnostics, file, diagnostics->first_dropped, "... %u more mistake%s left out",
+                  diagnostics->dropped_count, diagnostics->dropped_count == 1 ? " is" : "s are");
     diagnostics->errors = errors; /* that line is no error of its own */
     diagnostics->dropped_count = 0;
 }

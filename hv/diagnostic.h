@@ -15,7 +15,7 @@ struct config_position {
     uint32_t column;
 };
 
-#define DIAGNOSTICS_HELD_MAX 128u /* what one file may have wrong before only a count is printed */
+#define DIAGNOSTICS_HELD_MAX 20u  /* what is told of one file: the mistakes behind these are only counted */
 #define DIAGNOSTIC_LINE_SIZE 384u /* with the ending zero; what is longer ends in "..." */
 
 struct diagnostic_line {
@@ -23,7 +23,7 @@ struct diagnostic_line {
     char text[DIAGNOSTIC_LINE_SIZE];
 };
 
-/* About 50 KiB: keep it in static memory, not on a stack. Zeroed but for `report`, it is ready for use. */
+/* About 8 KiB: keep it in static memory, not on a stack. Zeroed but for `report`, it is ready for use. */
 struct diagnostics {
     /* Called once for each message, without a line end in the text. A caller's own state stands around this struct. */
     void (*report)(struct diagnostics *self, const char *line_of_text);

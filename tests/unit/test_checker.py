@@ -195,6 +195,17 @@ def test_help(check):
 # ---- Hostile files
 
 
+def test_what_is_no_configuration_at_all(check):
+    """Twenty lines are enough to see that; the last one counts the rest."""
+    status, out, errors = check("just a text\n" * 100)
+    lines = errors.splitlines()
+    assert (status, out, len(lines)) == (1, "", 21)
+    assert lines[0].startswith("f.toml:1:1: ")
+    assert lines[20] == "f.toml:10:6: ... 181 more mistakes are left out"
+    assert check("just a text\n" * 9)[2].count("\n") == 19
+    assert check("just a text\n" * 10 + GUEST + "x = 1\n")[2].endswith("f.toml:16:1: ... 1 more mistake is left out\n")
+
+
 def test_standard_input(check):
     status, out, _ = check(None, "-", stdin=GUEST.encode())
     assert (status, out.split(":")[0]) == (0, "<stdin>")
