@@ -113,10 +113,11 @@ static void key_is_unknown(struct config_reader *reader, const struct config_rul
     char table[sizeof("guest.") + CONFIG_NAME_MAX];
     struct similar similar;
     size_t meant = 0;
+    const struct config_rule *elsewhere = in_guest ? rule_find(config_hypervisor_rules, CONFIG_HYPERVISOR_KEYS, key)
+                                                   : rule_find(config_guest_rules, CONFIG_GUEST_KEYS, key);
 
     format_text(table, sizeof(table), "%s%s", in_guest ? "guest." : "hypervisor", in_guest ? reader->guest->name : "");
-    if (rule_find(config_guest_rules, CONFIG_GUEST_KEYS, key) ||
-        rule_find(config_hypervisor_rules, CONFIG_HYPERVISOR_KEYS, key)) {
+    if (elsewhere && !config_is_not_yet(elsewhere->name, NULL)) {
         config_error(reader, NULL, key->position, "key \"%s\" does not belong in [%s]; write it in [%s]", excerpt.text,
                      table, in_guest ? "hypervisor" : "guest.NAME");
         return;
@@ -124,7 +125,8 @@ static void key_is_unknown(struct config_reader *reader, const struct config_rul
     similar_begin(&similar, key->text, key->length);
     for (size_t i = 0; i < count; i++) {
         const char *best_before = similar.best;
-        similar_offer(&similar, rules[i].name);
+        if (!config_is_not_yet(rules[i].name, NULL))
+            similar_offer(&similar, rules[i].name);
         if (similar.best != best_before)
             meant = i;
     }
@@ -135,12 +137,13 @@ static void key_is_unknown(struct config_reader *reader, const struct config_rul
                      table, similar.best);
         return;
     }
-    char names[DIAGNOSTIC_LINE_SIZE];
-    size_t used = 0;
-    for (size_t i = 0; i < count && used < sizeof(names); i++)
-        used += format_text(names + used, sizeof(names) - used, "%s%s", i > 0 ? ", " : "", rules[i].name);
+    struct sentence names = {.length = 0};
+    for (size_t i = 0; i < count; i++) {
+        if (!config_is_not_yet(rules[i].name, NULL))
+            sentence_add(&names, "%s%s", i > 0 ? ", " : "", rules[i].name);
+    }
     config_error(reader, NULL, key->position, "unknown key \"%s\" in [%s]; the keys are %s", excerpt.text, table,
-                 names);
+                 names.text);
 }
 
 /* The record of the current key in the configuration. */

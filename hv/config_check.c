@@ -103,9 +103,10 @@ static void check_cpu(struct config_reader *reader, const struct guest_config *g
 static void check_focus(struct config_reader *reader)
 {
     const struct config *config = reader->config;
+    struct sentence names = {.length = 0};
     struct similar similar;
 
-    if (config->focus[0] == '\0' || strcmp(config->focus, "all") == 0 || reader->table_bad)
+    if (config->focus[0] == '\0' || strcmp(config->focus, "all") == 0 || reader->table_bad || config->guest_count == 0)
         return;
     similar_begin(&similar, config->focus, strlen(config->focus));
     similar_offer(&similar, "all");
@@ -113,13 +114,19 @@ static void check_focus(struct config_reader *reader)
         if (strcmp(config->guests[i].name, config->focus) == 0)
             return;
         similar_offer(&similar, config->guests[i].name);
+        sentence_add(&names, "%s \"%s\"",
+                     i == 0                         ? ""
+                     : i + 1 == config->guest_count ? " or"
+                                                    : ",",
+                     config->guests[i].name);
     }
     if (similar.best)
         config_error(reader, NULL, config->keys[CONFIG_FOCUS].position,
                      "focus \"%s\": there is no such guest; did you mean \"%s\"?", config->focus, similar.best);
     else
         config_error(reader, NULL, config->keys[CONFIG_FOCUS].position,
-                     "focus \"%s\": there is no such guest; write \"all\" or the name of a guest", config->focus);
+                     "focus \"%s\": there is no such guest; write \"all\", or the name of a guest, which is%s",
+                     config->focus, names.text);
 }
 
 void config_check(struct config_reader *reader)

@@ -4,11 +4,10 @@
  */
 #include "hv/config_reader.h"
 #include "hv/config_value.h"
-#include "hv/format.h"
 #include "hv/similar.h"
 #include "hv/string.h"
 
-/* One of the words that a key takes. */
+/* One of the words that a key takes. Those that are not yet supported come last. */
 struct choice {
     const char *word;
     uint32_t meaning;
@@ -39,25 +38,27 @@ static void text_store(char *field, const struct toml_value *value)
 static bool choice_store(struct config_reader *reader, const struct toml_value *value, const struct choice *choices,
                          size_t count, uint32_t *meaning)
 {
-    char fault[200];
-    size_t used;
+    struct sentence fault = {.length = 0};
     struct similar similar;
+    size_t last = count - 1;
 
+    while (last > 0 && config_is_not_yet(reader->rule->name, choices[last].word))
+        last--;
     similar_begin(&similar, value->text, value->length);
     for (size_t i = 0; i < count; i++) {
         if (value->length == strlen(choices[i].word) && memcmp(value->text, choices[i].word, value->length) == 0) {
             *meaning = choices[i].meaning;
             return true;
         }
-        similar_offer(&similar, choices[i].word);
+        if (i <= last)
+            similar_offer(&similar, choices[i].word);
     }
-    used = format_text(fault, sizeof(fault), "it must be \"%s\"", choices[0].word);
-    for (size_t i = 1; i < count && used < sizeof(fault); i++)
-        used += format_text(fault + used, sizeof(fault) - used, "%s\"%s\"", i + 1 == count ? " or " : ", ",
-                            choices[i].word);
-    if (similar.best && used < sizeof(fault))
-        format_text(fault + used, sizeof(fault) - used, "; did you mean \"%s\"?", similar.best);
-    value_is_bad(reader, value, fault);
+    sentence_add(&fault, "it must be \"%s\"", choices[0].word);
+    for (size_t i = 1; i <= last; i++)
+        sentence_add(&fault, "%s\"%s\"", i == last ? " or " : ", ", choices[i].word);
+    if (similar.best)
+        sentence_add(&fault, "; did you mean \"%s\"?", similar.best);
+    value_is_bad(reader, value, fault.text);
     return false;
 }
 
@@ -368,7 +369,7 @@ const struct config_rule config_guest_rules[CONFIG_GUEST_KEYS] = {
     [CONFIG_LOAD_ADDRESS] = {"load_address", INTEGER, 0, "an integer such as 0x7c00", load_address_store},
     [CONFIG_ENTRY] = {"entry", STRING, 0, "a string CS:IP such as \"0000:7c00\"", entry_store},
     [CONFIG_CMDLINE] = {"cmdline", STRING, 0, "a string such as \"console=ttyS0\"", cmdline_store},
-    [CONFIG_APIC] = {"apic", STRING, 0, "\"auto\", \"virtual\" or \"direct\"", apic_store},
+    [CONFIG_APIC] = {"apic", STRING, 0, "\"auto\" or \"virtual\"", apic_store},
     [CONFIG_DEVICES] = {"devices", ARRAY, STRING, "an array of names such as [\"uart\"]", devices_store},
     [CONFIG_ON_CRASH] = {"on_crash", STRING, 0, "\"halt\" or \"restart\"", on_crash_store},
     [CONFIG_WATCHDOG] = {"watchdog", STRING, 0, "a duration such as \"5s\"", watchdog_store},

@@ -28,6 +28,21 @@ bool config_table_is_not_yet(struct config_reader *reader, const struct toml_nam
     return false;
 }
 
+bool config_is_not_yet(const char *key, const char *value)
+{
+    static const struct {
+        const char *key;
+        const char *value; /* NULL: any */
+    } refused[] = {{"console", "framebuffer"}, {"apic", "direct"}, {"pci", NULL}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+        if (strcmp(refused[i].key, key) == 0 &&
+            (refused[i].value == NULL || (value != NULL && strcmp(refused[i].value, value) == 0)))
+            return true;
+    }
+    return false;
+}
+
 static void check_guest(struct config_reader *reader, const struct guest_config *guest)
 {
     const struct config_key *keys = guest->keys;

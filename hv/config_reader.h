@@ -62,11 +62,14 @@ void config_error(struct config_reader *reader, const struct guest_config *guest
 void config_check(struct config_reader *reader);
 
 /*
- * What this version refuses though the grammar knows it. The first reports a table of a later feature and returns true
- * when `name` is one; the second looks at all values.
+ * What this version refuses though the grammar knows it. The first function reports a table of a later feature and
+ * returns true when `name` is one; the second looks at all values.
  */
 bool config_table_is_not_yet(struct config_reader *reader, const struct toml_name *name,
                              struct config_position position);
 void config_check_not_yet(struct config_reader *reader);
+
+/* Is that value of a key, or with NULL the key whatever its value, refused in this way? No message recommends it. */
+bool config_is_not_yet(const char *key, const char *value);
 
 #endif

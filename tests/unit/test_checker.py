@@ -280,7 +280,8 @@ def section_rows(path):
 @pytest.mark.parametrize("path", ["guests/README.md", "README.md"])
 @pytest.mark.parametrize("table", TABLES)
 def test_readme_lists_every_key(check, path, table):
-    assert set(section_rows(path)[table]) == keys_of(check, table)
+    supported = {key for key, cells in section_rows(path)[table].items() if "not yet" not in cells}
+    assert supported == keys_of(check, table)
 
 
 def test_readme_lists_every_device(check):
