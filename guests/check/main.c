@@ -28,7 +28,8 @@ enum status {
 
 struct run {
     struct check_options machine;
-    const char *memory_text; /* as it was given */
+    const char *memory_text; /* as it was given, or as it is assumed */
+    bool memory_given;
     bool explain;
     bool list_modules;
     bool count_cpus;
@@ -105,6 +106,27 @@ static void print_machine(FILE *out, const struct run *run, const struct plan_ma
         fprintf(out, "the boot modules that it names\n");
 }
 
+/* What the user did not say of the machine: the map depends on it. */
+static void print_assumptions(const struct run *run, const struct plan_machine *machine)
+{
+    const char *before = "  assumed, as no option says otherwise: ";
+
+    if (run->machine.cpu_count == 0) {
+        printf("%s%u CPU%s (--cpus)", before, machine->cpu_count, machine->cpu_count == 1 ? "" : "s");
+        before = ", ";
+    }
+    if (!run->memory_given) {
+        printf("%s%s of memory (--memory)", before, run->memory_text);
+        before = ", ";
+    }
+    if (!run->machine.modules_given) {
+        printf("%sboot modules without a size (--modules-from)", before);
+        before = ", ";
+    }
+    if (strcmp(before, ", ") == 0)
+        printf("\n");
+}
+
 static enum status plan_file(const struct run *run, const char *name, const struct config *config,
                              struct diagnostics *diagnostics)
 {
@@ -124,8 +146,10 @@ static enum status plan_file(const struct run *run, const char *name, const stru
     printf("%s: valid for a machine with ", name);
     print_machine(stdout, run, machine);
     plan_remarks(&plan, machine, print_line, "remark: ");
-    if (run->explain)
+    if (run->explain) {
+        print_assumptions(run, machine);
         plan_describe(&plan, machine, print_line, "  ");
+    }
     return VALID;
 }
 
@@ -204,7 +228,10 @@ static void read_option(struct run *run, int letter, const char *argument)
     switch (letter) {
     case CPUS: run->machine.cpu_count = read_number("--cpus", argument, CPUS_MAX); break;
     case THREADS: run->machine.threads_per_core = read_number("--threads", argument, CPUS_MAX); break;
-    case MEMORY: read_memory(run, argument); break;
+    case MEMORY:
+        read_memory(run, argument);
+        run->memory_given = true;
+        break;
     case MODULE: check_module_add(&run->machine, argument, 0); break;
     case MODULES_FROM:
         if (check_modules_from(&run->machine, argument) != 0)

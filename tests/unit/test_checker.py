@@ -121,6 +121,26 @@ def test_explain(check):
     assert lines[-3:] == ['  models for guest "a": the whole PC', '  models for guest "b": uart', ""]
 
 
+@pytest.mark.parametrize(
+    "options, assumed",
+    [
+        ([], "1 CPU (--cpus), 1024G of memory (--memory), boot modules without a size (--modules-from)"),
+        (["--memory", "1G"], "1 CPU (--cpus), boot modules without a size (--modules-from)"),
+        (["--cpus", "2", "--module", "a.bin"], "1024G of memory (--memory)"),
+        (["--cpus", "2", "--memory", "1G", "--module", "a.bin"], None),
+    ],
+)
+def test_explain_tells_what_it_assumed(check, options, assumed):
+    status, out, _ = check(GUEST, "--explain", *options)
+    lines = [line for line in out.splitlines() if "assumed" in line]
+    assert (status, lines) == (0, [f"  assumed, as no option says otherwise: {assumed}"] if assumed else [])
+    assert "assumed" not in check(GUEST, *options)[1]
+
+
+def test_mistakes_are_not_explained(check):
+    refused(check(GUEST.replace("[0]", "[0, 0]"), "--explain"), 'f.toml:2:12: guest "a": CPU 0 is there twice; name each CPU once')
+
+
 def test_lists_for_scripts(check):
     text = (
         GUEST
