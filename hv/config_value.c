@@ -6,7 +6,15 @@
 #include "hv/config_value.h"
 
 #include "hv/config.h"
+#include "hv/format.h"
 #include "hv/string.h"
+
+static const struct {
+    const char *suffix;
+    uint32_t shift;
+} size_units[] = {{"", 0}, {"K", 10}, {"M", 20}, {"G", 30}};
+
+static const uint64_t ns_per_s = 1000000000, ns_per_ms = 1000000;
 
 /*
  * Decimal digits at the front of the text. `number` is only right below `limit`; a larger one is cut to it. Returns the
@@ -37,6 +45,18 @@ static bool contains(const char *text, size_t length, char c)
     return false;
 }
 
+struct config_value_text config_size_text(uint64_t bytes)
+{
+    struct config_value_text size = {""};
+    size_t unit = ARRAY_SIZE(size_units) - 1;
+
+    while (unit > 0 && (bytes == 0 || !IS_ALIGNED(bytes, BIT(size_units[unit].shift))))
+        unit--;
+    format_text(size.text, sizeof(size.text), "\"%llu%s\"", (unsigned long long)(bytes >> size_units[unit].shift),
+                size_units[unit].suffix);
+    return size;
+}
+
 /* Is it a decimal fraction, whatever stands behind it? `digits` are those in front. */
 static bool is_fraction(const char *text, size_t length, size_t digits)
 {
@@ -56,10 +76,6 @@ static const char *size_unit_fault(const char *text, size_t length, size_t digit
 
 const char *config_size_parse(const char *text, size_t length, uint64_t *bytes)
 {
-    static const struct {
-        const char *suffix;
-        uint32_t shift;
-    } units[] = {{"", 0}, {"K", 10}, {"M", 20}, {"G", 30}};
     uint64_t number;
     size_t digits = read_decimal(text, length, CONFIG_ADDRESS_LIMIT, &number);
 
@@ -77,12 +93,12 @@ const char *config_size_parse(const char *text, size_t length, uint64_t *bytes)
     if (text[0] == '0')
         return number == 0 ? "a size cannot be zero; write it as in \"512M\""
                            : "a size does not begin with 0; write it as in \"512M\"";
-    for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
-        if (!rest_is(text, length, digits, units[i].suffix))
+    for (size_t i = 0; i < ARRAY_SIZE(size_units); i++) {
+        if (!rest_is(text, length, digits, size_units[i].suffix))
             continue;
-        if (number >= CONFIG_ADDRESS_LIMIT >> units[i].shift)
+        if (number >= CONFIG_ADDRESS_LIMIT >> size_units[i].shift)
             return "that is more than a processor can address; it must be below 4194304G";
-        *bytes = number << units[i].shift;
+        *bytes = number << size_units[i].shift;
         return NULL;
     }
     return size_unit_fault(text, length, digits);
@@ -100,7 +116,6 @@ static const char *duration_unit_fault(const char *text, size_t length, size_t d
 
 const char *config_duration_parse(const char *text, size_t length, uint64_t *nanoseconds)
 {
-    static const uint64_t ns_per_s = 1000000000, ns_per_ms = 1000000;
     uint64_t number, ns_per_unit;
     size_t digits = read_decimal(text, length, CONFIG_WATCHDOG_MAX_NS, &number);
 
@@ -125,6 +140,16 @@ const char *config_duration_parse(const char *text, size_t length, uint64_t *nan
         return "the longest is \"3600s\"";
     *nanoseconds = number * ns_per_unit;
     return NULL;
+}
+
+struct config_value_text config_duration_text(uint64_t nanoseconds)
+{
+    struct config_value_text duration = {""};
+    bool whole_seconds = nanoseconds % ns_per_s == 0;
+
+    format_text(duration.text, sizeof(duration.text), "\"%llu%s\"",
+                (unsigned long long)(nanoseconds / (whole_seconds ? ns_per_s : ns_per_ms)), whole_seconds ? "s" : "ms");
+    return duration;
 }
 
 /* One to four hexadecimal digits from `at` on; returns where they end, or `at` when there are none or more. */

@@ -5,6 +5,7 @@
 #include "hv/shell_internal.h"
 
 #include "hv/config.h"
+#include "hv/config_value.h"
 #include "hv/control.h"
 #include "hv/format.h"
 #include "hv/log_history.h"
@@ -148,8 +149,7 @@ static void print_guest(const struct guest_config *guest)
         length += format_text(cpus + length, sizeof(cpus) - length, "%s%u", i == 0 ? "" : ", ", guest->cpus[i].number);
     shell_print("[guest.%s]", guest->name);
     shell_print("cpus = [%s]", cpus);
-    shell_print("memory = %llu  # %llu MiB", (unsigned long long)guest->memory_bytes,
-                (unsigned long long)guest->memory_bytes / MIB(1));
+    shell_print("memory = %s", config_size_text(guest->memory_bytes).text);
     if (config_guest_has(guest, CONFIG_MEMORY_BASE))
         shell_print("memory_base = 0x%llx", (unsigned long long)guest->memory_base);
     print_kernel(guest);
@@ -158,7 +158,7 @@ static void print_guest(const struct guest_config *guest)
     shell_print("on_crash = \"%s\"%s", guest->on_crash == CONFIG_ON_CRASH_RESTART ? "restart" : "halt",
                 mark(guest, CONFIG_ON_CRASH));
     if (guest->watchdog_ns != 0)
-        shell_print("watchdog = \"%llums\"", (unsigned long long)guest->watchdog_ns / 1000000);
+        shell_print("watchdog = %s", config_duration_text(guest->watchdog_ns).text);
     else
         shell_print("# watchdog: none  # default");
     shell_print("allow_shared_core = %s%s", guest->allow_shared_core ? "true" : "false",

@@ -604,6 +604,12 @@ static void test_sizes(void **state)
     }
     uint64_t bytes;
     assert_non_null(config_size_parse("1M\0", 3, &bytes));
+    assert_string_equal(config_size_text(MIB(512)).text, "\"512M\"");
+    assert_string_equal(config_size_text(GIB(4194303)).text, "\"4194303G\"");
+    assert_string_equal(config_size_text(MIB(1536)).text, "\"1536M\"");
+    assert_string_equal(config_size_text(KIB(1028)).text, "\"1028K\"");
+    assert_string_equal(config_size_text(BIT(52) - 1).text, "\"4503599627370495\"");
+    assert_string_equal(config_size_text(0).text, "\"0\"");
 }
 
 static void test_durations(void **state)
@@ -639,6 +645,15 @@ static void test_durations(void **state)
             nanoseconds != cases[i].nanoseconds)
             fail_msg("\"%s\": %llu, %s", cases[i].text, (unsigned long long)nanoseconds, fault ? fault : "accepted");
     }
+}
+
+static void test_duration_texts(void **state)
+{
+    (void)state;
+    assert_string_equal(config_duration_text(5000000000).text, "\"5s\"");
+    assert_string_equal(config_duration_text(CONFIG_WATCHDOG_MAX_NS).text, "\"3600s\"");
+    assert_string_equal(config_duration_text(1500000000).text, "\"1500ms\"");
+    assert_string_equal(config_duration_text(1000000).text, "\"1ms\"");
 }
 
 static void test_entries(void **state)
@@ -745,6 +760,7 @@ int main(void)
         cmocka_unit_test(test_held_messages),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_durations),
+        cmocka_unit_test(test_duration_texts),
         cmocka_unit_test(test_entries),
         cmocka_unit_test(test_similar),
         cmocka_unit_test(test_messages_are_harmless),

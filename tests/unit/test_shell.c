@@ -544,8 +544,8 @@ static void map_cpus_and_config(void **state)
     text = answer_to("config");
     assert_narrow(text);
     assert_non_null(strstr(text, "[hypervisor]"));
-    assert_non_null(strstr(text, "[guest.linux]\r\ncpus = [1, 2]\r\nmemory = 67108864  # 64 MiB\r\nboot = \"linux\""));
-    assert_non_null(strstr(text, "watchdog = \"5000ms\"\r\n"));
+    assert_non_null(strstr(text, "[guest.linux]\r\ncpus = [1, 2]\r\nmemory = \"64M\"\r\nboot = \"linux\""));
+    assert_non_null(strstr(text, "watchdog = \"5s\"\r\n"));
     assert_non_null(strstr(text, "cmdline = \"console=ttyS0\"\r\n"));
     assert_non_null(strstr(text, "devices = [\"uart\"]\r\n"));
     assert_non_null(strstr(text, "load_address = 0x7c00  # default\r\n"));
