@@ -121,10 +121,10 @@ static void read_statistics(const struct vcpu *vcpu, struct hypercall_vcpu_stati
 {
     memset(statistics, 0, sizeof(*statistics));
     for (unsigned kind = 0; kind < EXIT_KIND_COUNT; kind++)
-        statistics->exits[exit_groups[kind]] += stats_count(&vcpu->stats, (enum exit_kind)kind);
+        statistics->exits[exit_groups[kind]] += stats_count(&vcpu->stats.kinds[kind]);
     statistics->interrupts = vcpu->stats.interrupts;
     statistics->hypervisor_ticks = vcpu->stats.hypervisor_ticks;
-    statistics->halted_ticks = vcpu->stats.halted_ticks;
+    statistics->halted_ticks = stats_halted(&vcpu->stats, machine_ticks());
 }
 
 static int call_statistics(struct vcpu *vcpu)

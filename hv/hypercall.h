@@ -94,7 +94,7 @@ struct hypercall_vcpu_statistics {
     uint64_t exits[HYPERCALL_EXIT_KINDS]; /* by enum hypercall_exit */
     uint64_t interrupts;                  /* that were given to it; NMIs too */
     uint64_t hypervisor_ticks;            /* spent on its exits, in ticks of the time stamp counter */
-    uint64_t halted_ticks;                /* slept in HLT, or waiting for its start-up */
+    uint64_t halted_ticks;                /* slept in HLT, paused, or waiting for its start-up */
 };
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Where the CPUs' time went, and which exits took it. One row a vCPU; for one guest also a row for each kind of exit,
- * over all its vCPUs. Watched, the rows tell of the time since the last look.
+ * over all its vCPUs. All of it is since the guest's start; watched, since the last look.
  */
 #include "hv/shell_internal.h"
 
@@ -15,15 +15,18 @@
 
 #define WATCH_NS NS_PER_SECOND
 
-/* A vCPU's counters at one moment. */
+/* A vCPU's counters at one moment, or what they grew by between two. */
 struct sample {
-    uint64_t ticks, hypervisor, halted, exits, interrupts;
+    uint64_t ticks, hypervisor, halted, interrupts;
+    uint64_t exits[EXIT_KIND_COUNT];
 };
 
-/* Only one command works at a time. */
-static struct sample before[GUESTS_MAX][GUEST_CPUS_MAX]; /* all zero: none */
-static struct vcpu_stats sum;                            /* over a guest's vCPUs */
-static uint8_t order[EXIT_KIND_COUNT];                   /* its kinds, the most frequent first */
+/* Only one command works at a time. What the last look found is all zero where there was none. */
+static struct sample last_samples[CPUS_MAX];          /* of the vCPU on that physical CPU */
+static struct exit_stats last_kinds[EXIT_KIND_COUNT]; /* of one guest, over its vCPUs */
+static uint64_t last_kinds_ticks;                     /* when that was */
+static struct exit_stats kinds[EXIT_KIND_COUNT];      /* since then */
+static uint8_t order[EXIT_KIND_COUNT];                /* these, the most frequent first */
 
 enum stats_phase {
     STATS_TITLE,
@@ -37,33 +40,41 @@ enum stats_phase {
 static struct sample take_sample(const struct vcpu *vcpu)
 {
     const struct vcpu_stats *stats = &vcpu->stats;
-    uint64_t now = machine_ticks();
+    struct sample sample = {.ticks = machine_ticks()};
 
-    return (struct sample){
-        .ticks = now,
-        .hypervisor = stats->hypervisor_ticks,
-        .halted = stats_halted(stats, now),
-        .exits = stats_count_all(stats),
-        .interrupts = stats->interrupts,
-    };
-}
-
-/* What to compare with: the last look, when the vCPU has lived since, or the beginning of its life. */
-static struct sample earlier_sample(const struct shell_job *job, const struct vcpu *vcpu, const struct sample *now)
-{
-    struct sample *last = &before[vcpu->guest->number][vcpu->number];
-    struct sample earlier = *last;
-
-    if (!job->option || earlier.ticks <= vcpu->stats.started_ticks)
-        earlier = (struct sample){.ticks = vcpu->stats.started_ticks};
-    *last = *now;
-    return earlier;
+    sample.hypervisor = stats->hypervisor_ticks;
+    sample.halted = stats_halted(stats, sample.ticks);
+    sample.interrupts = stats->interrupts;
+    for (unsigned kind = 0; kind < EXIT_KIND_COUNT; kind++)
+        sample.exits[kind] = stats_count(&stats->kinds[kind]);
+    return sample;
 }
 
 /* Of counters that go on while they are read. */
 static uint64_t grown(uint64_t now, uint64_t earlier)
 {
     return now > earlier ? now - earlier : 0;
+}
+
+/*
+ * What came since the last look, when the vCPU has lived since, or else since the beginning of its life. An exit counts
+ * when it ends, though it may have begun before the last look: it takes no more time than there was.
+ */
+static struct sample take_growth(const struct vcpu *vcpu)
+{
+    struct sample *last = &last_samples[vcpu->cpu];
+    struct sample now = take_sample(vcpu), growth = now;
+
+    if (last->ticks <= vcpu->stats.started_ticks)
+        *last = (struct sample){.ticks = vcpu->stats.started_ticks};
+    growth.ticks = grown(now.ticks, last->ticks);
+    growth.halted = min_u64(grown(now.halted, last->halted), growth.ticks);
+    growth.hypervisor = min_u64(grown(now.hypervisor, last->hypervisor), growth.ticks - growth.halted);
+    growth.interrupts = grown(now.interrupts, last->interrupts);
+    for (unsigned kind = 0; kind < EXIT_KIND_COUNT; kind++)
+        growth.exits[kind] = grown(now.exits[kind], last->exits[kind]);
+    *last = now;
+    return growth;
 }
 
 /* "12.3" per cent. */
@@ -86,60 +97,65 @@ static struct share share_of(uint64_t part, uint64_t whole)
     return share;
 }
 
-/* Of those that the guest itself causes. */
-static const char *most_frequent(const struct vcpu_stats *stats)
+static const char *most_frequent(const struct sample *growth)
 {
-    enum exit_kind most = EXIT_NONE;
-    uint64_t most_count = 0;
+    unsigned most = 0;
 
-    for (unsigned kind = EXIT_NONE + 1; kind < EXIT_KIND_COUNT; kind++) {
-        uint64_t count = stats_count(stats, (enum exit_kind)kind);
-        if (count > most_count) {
-            most = (enum exit_kind)kind;
-            most_count = count;
-        }
+    for (unsigned kind = 0; kind < EXIT_KIND_COUNT; kind++) {
+        if (growth->exits[kind] > growth->exits[most])
+            most = kind;
     }
-    return most_count == 0 ? "-" : exit_name(most);
+    return growth->exits[most] == 0 ? "-" : exit_name((enum exit_kind)most);
 }
 
-static void print_vcpu(const struct shell_job *job, const struct vcpu *vcpu)
+static void print_vcpu(const struct vcpu *vcpu)
 {
-    struct sample now = take_sample(vcpu);
-    struct sample earlier = earlier_sample(job, vcpu, &now);
-    uint64_t ticks = grown(now.ticks, earlier.ticks), exits = grown(now.exits, earlier.exits);
-    uint64_t hypervisor = grown(now.hypervisor, earlier.hypervisor), halted = grown(now.halted, earlier.halted);
-    uint64_t milliseconds = ns_from_ticks(ticks) / 1000000 + 1;
+    struct sample growth = take_growth(vcpu);
+    uint64_t ticks = growth.ticks, exits = 0, milliseconds = ns_from_ticks(ticks) / 1000000 + 1;
 
+    for (unsigned kind = 0; kind < EXIT_KIND_COUNT; kind++)
+        exits += growth.exits[kind];
     if (__atomic_load_n(&vcpu->guest->state, __ATOMIC_ACQUIRE) != GUEST_RUNNING) {
         shell_print("%-10s %3u  %s", vcpu->guest->name, vcpu->number, control_state_text(vcpu->guest));
         return;
     }
     shell_print("%-10s %3u %6s %6s %6s %10llu %7llu %8llu  %.14s", vcpu->guest->name, vcpu->number,
-                share_of(grown(ticks, hypervisor + halted), ticks).text, share_of(hypervisor, ticks).text,
-                share_of(halted, ticks).text, (unsigned long long)now.exits,
-                (unsigned long long)(exits * 1000 / milliseconds), (unsigned long long)now.interrupts,
-                most_frequent(&vcpu->stats));
+                share_of(ticks - growth.halted - growth.hypervisor, ticks).text,
+                share_of(growth.hypervisor, ticks).text, share_of(growth.halted, ticks).text, (unsigned long long)exits,
+                (unsigned long long)(exits * 1000 / milliseconds), (unsigned long long)growth.interrupts,
+                most_frequent(&growth));
 }
 
 /* ---- Rows for kinds ---- */
 
-static void add_vcpu(const struct vcpu_stats *stats)
+/* After a reset of the guest there was no last look. */
+static void forget_earlier_life(const struct guest *guest)
+{
+    for (uint32_t i = 0; i < guest->vcpu_count; i++) {
+        if (last_kinds_ticks <= guest->vcpus[i]->stats.started_ticks)
+            memset(last_kinds, 0, sizeof(last_kinds));
+    }
+    last_kinds_ticks = machine_ticks();
+}
+
+static void take_kinds(const struct guest *guest)
 {
     for (unsigned kind = 0; kind < EXIT_KIND_COUNT; kind++) {
-        struct exit_stats *to = &sum.kinds[kind];
-        const struct exit_stats *from = &stats->kinds[kind];
-        to->longest = max_u64(to->longest, from->longest);
-        for (unsigned i = 0; i < STATS_BUCKETS; i++)
-            to->buckets[i] += from->buckets[i];
+        struct exit_stats now = {0};
+        for (uint32_t i = 0; i < guest->vcpu_count; i++)
+            stats_add(&now, &guest->vcpus[i]->stats.kinds[kind]);
+        kinds[kind] = now;
+        stats_since(&kinds[kind], &last_kinds[kind]);
+        last_kinds[kind] = now;
     }
 }
 
 static void sort_kinds(void)
 {
     for (unsigned i = 0; i < EXIT_KIND_COUNT; i++) {
-        uint64_t count = stats_count(&sum, (enum exit_kind)i);
+        uint64_t count = stats_count(&kinds[i]);
         unsigned at = i;
-        for (; at > 0 && stats_count(&sum, (enum exit_kind)order[at - 1]) < count; at--)
+        for (; at > 0 && stats_count(&kinds[order[at - 1]]) < count; at--)
             order[at] = order[at - 1];
         order[at] = (uint8_t)i;
     }
@@ -147,9 +163,8 @@ static void sort_kinds(void)
 
 static void begin_kinds(const struct guest *guest)
 {
-    memset(&sum, 0, sizeof(sum));
-    for (uint32_t i = 0; i < guest->vcpu_count; i++)
-        add_vcpu(&guest->vcpus[i]->stats);
+    forget_earlier_life(guest);
+    take_kinds(guest);
     sort_kinds();
     shell_print("%s", "");
     shell_print("%-28s %11s %6s %9s %9s %10s", "exit", "count", "%", "p50 ticks", "p99 ticks", "max ticks");
@@ -158,13 +173,16 @@ static void begin_kinds(const struct guest *guest)
 /* Returns false when there was none of that kind, and so none of those behind it. */
 static bool print_kind(enum exit_kind kind)
 {
-    uint64_t count = stats_count(&sum, kind);
+    const struct exit_stats *exits = &kinds[kind];
+    uint64_t count = stats_count(exits), all = 0;
 
     if (count == 0)
         return false;
+    for (unsigned i = 0; i < EXIT_KIND_COUNT; i++)
+        all += stats_count(&kinds[i]);
     shell_print("%-28s %11llu %6s %9llu %9llu %10llu", exit_name(kind), (unsigned long long)count,
-                share_of(count, stats_count_all(&sum)).text, (unsigned long long)stats_quantile(&sum, kind, 500),
-                (unsigned long long)stats_quantile(&sum, kind, 990), (unsigned long long)sum.kinds[kind].longest);
+                share_of(count, all).text, (unsigned long long)stats_quantile(exits, 500),
+                (unsigned long long)stats_quantile(exits, 990), (unsigned long long)exits->longest);
     return true;
 }
 
@@ -182,7 +200,7 @@ static bool next_vcpu(struct shell_job *job)
 
     if (guest == NULL)
         return false;
-    print_vcpu(job, guest->vcpus[job->vcpu++]);
+    print_vcpu(guest->vcpus[job->vcpu++]);
     if (job->vcpu == guest->vcpu_count) {
         job->vcpu = 0;
         job->seen++;
@@ -202,11 +220,16 @@ static bool next_kind(struct shell_job *job)
 
 static void print_title(struct shell_job *job)
 {
-    if (job->step == 0)
-        memset(before, 0, sizeof(before));
+    bool first = job->step == 0;
+
+    if (first) {
+        memset(last_samples, 0, sizeof(last_samples));
+        memset(last_kinds, 0, sizeof(last_kinds));
+    }
     if (job->option) {
         shell_clear();
-        shell_print("every second; any key ends it");
+        shell_print("%s", first ? "since each guest's start; next: of each second; any key ends it"
+                                : "of the last second; any key ends it");
     }
     shell_print("%-10s %3s %6s %6s %6s %10s %7s %8s  %s", "guest", "CPU", "guest%", "hyp.%", "halt%", "exits",
                 "exits/s", "events", "most are");

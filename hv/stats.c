@@ -23,54 +23,65 @@ void stats_close(struct vcpu_stats *stats, struct exit_stats *last, uint32_t now
 
 void stats_sleep(struct vcpu_stats *stats, uint64_t now)
 {
-    __atomic_store_n(&stats->asleep_since, now, __ATOMIC_RELAXED);
+    stats->asleep_since = now;
+    __atomic_store_n(&stats->halted_ticks, stats->halted_ticks - (int64_t)now, __ATOMIC_RELAXED);
 }
 
 void stats_wake(struct vcpu_stats *stats, uint64_t now)
 {
-    uint64_t slept = now - stats->asleep_since;
-
     /* What HLT itself cost counts from the end of the sleep. */
-    stats->left_ticks += (uint32_t)slept;
-    __atomic_store_n(&stats->asleep_since, 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&stats->halted_ticks, stats->halted_ticks + slept, __ATOMIC_RELEASE);
+    stats->left_ticks += (uint32_t)(now - stats->asleep_since);
+    __atomic_store_n(&stats->halted_ticks, stats->halted_ticks + (int64_t)now, __ATOMIC_RELAXED);
 }
 
 uint64_t stats_halted(const struct vcpu_stats *stats, uint64_t now)
 {
-    uint64_t halted = __atomic_load_n(&stats->halted_ticks, __ATOMIC_ACQUIRE);
-    uint64_t since = __atomic_load_n(&stats->asleep_since, __ATOMIC_RELAXED);
+    int64_t halted = __atomic_load_n(&stats->halted_ticks, __ATOMIC_RELAXED);
 
-    return since == 0 || since > now ? halted : halted + (now - since);
+    if (halted < 0)
+        halted += (int64_t)now;
+    return halted < 0 ? 0 : (uint64_t)halted; /* it fell asleep after `now` */
 }
 
-uint64_t stats_count(const struct vcpu_stats *stats, enum exit_kind kind)
+uint64_t stats_count(const struct exit_stats *exits)
 {
     uint64_t count = 0;
 
     for (unsigned i = 0; i < STATS_BUCKETS; i++)
-        count += stats->kinds[kind].buckets[i];
+        count += exits->buckets[i];
     return count;
 }
 
-uint64_t stats_count_all(const struct vcpu_stats *stats)
+void stats_add(struct exit_stats *exits, const struct exit_stats *others)
 {
-    uint64_t count = 0;
-
-    for (unsigned kind = 0; kind < EXIT_KIND_COUNT; kind++)
-        count += stats_count(stats, (enum exit_kind)kind);
-    return count;
+    exits->longest = max_u64(exits->longest, others->longest);
+    for (unsigned i = 0; i < STATS_BUCKETS; i++)
+        exits->buckets[i] += others->buckets[i];
 }
 
-uint64_t stats_quantile(const struct vcpu_stats *stats, enum exit_kind kind, uint32_t permille)
+void stats_since(struct exit_stats *exits, const struct exit_stats *earlier)
 {
-    uint64_t count = stats_count(stats, kind), below = 0;
+    uint64_t longest = 0;
+
+    for (unsigned i = 0; i < STATS_BUCKETS; i++) {
+        uint64_t now = exits->buckets[i];
+        exits->buckets[i] = now > earlier->buckets[i] ? now - earlier->buckets[i] : 0;
+        if (exits->buckets[i] != 0)
+            longest = BIT(i + 1) - 1;
+    }
+    if (exits->longest <= earlier->longest || longest == 0)
+        exits->longest = min_u64(exits->longest, longest);
+}
+
+uint64_t stats_quantile(const struct exit_stats *exits, uint32_t permille)
+{
+    uint64_t count = stats_count(exits), below = 0;
 
     if (count == 0)
         return 0;
     uint64_t rank = count / 1000 * permille + count % 1000 * permille / 1000;
     for (unsigned i = 0; i < STATS_BUCKETS; i++) {
-        uint64_t here = stats->kinds[kind].buckets[i];
+        uint64_t here = exits->buckets[i];
         if (here != 0 && below + here >= rank) {
             uint64_t inside = rank > below ? rank - below : 0;
             /* Both below 2^32 once the bucket's count is: larger ones lose their low bits first. */
@@ -78,9 +89,9 @@ uint64_t stats_quantile(const struct vcpu_stats *stats, enum exit_kind kind, uin
                 here >>= 1;
                 inside >>= 1;
             }
-            return min_u64(BIT(i) + BIT(i) * inside / here, stats->kinds[kind].longest);
+            return min_u64(BIT(i) + BIT(i) * inside / here, exits->longest);
         }
         below += here;
     }
-    return stats->kinds[kind].longest; /* counted on meanwhile */
+    return exits->longest; /* counted on meanwhile */
 }

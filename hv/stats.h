@@ -26,10 +26,12 @@ struct exit_stats {
 struct vcpu_stats {
     uint32_t left_ticks;       /* low half of the tick at which the last exit came, or its sleep in HLT ended */
     uint64_t hypervisor_ticks; /* spent on exits; sleep not counted */
-    uint64_t halted_ticks;     /* slept: in HLT, or waiting for a start-up IPI */
-    uint64_t asleep_since;     /* tick at which it fell asleep; 0: it is awake */
-    uint64_t started_ticks;    /* when the vCPU's present life began */
-    uint64_t interrupts;       /* given to the guest; NMIs too */
+    /* Slept: in HLT, paused, or waiting for a start-up IPI. While it sleeps, less the tick at which it fell asleep, and
+     * so below 0: one word tells both, so that another CPU never sees a sleep twice or not at all. */
+    int64_t halted_ticks;
+    uint64_t asleep_since;                       /* the last time */
+    uint64_t started_ticks;                      /* when the vCPU's present life began */
+    uint64_t interrupts;                         /* given to the guest; NMIs too */
     struct exit_stats *by_kind[EXIT_KIND_COUNT]; /* where in `kinds`: one load, and no multiplication, finds it */
     struct exit_stats kinds[EXIT_KIND_COUNT];
 };
@@ -64,14 +66,22 @@ void stats_wake(struct vcpu_stats *stats, uint64_t now);
 /* How long it has slept in all, with the present sleep. */
 uint64_t stats_halted(const struct vcpu_stats *stats, uint64_t now);
 
-/* How many exits of a kind there were, and of all kinds. */
-uint64_t stats_count(const struct vcpu_stats *stats, enum exit_kind kind);
-uint64_t stats_count_all(const struct vcpu_stats *stats);
+/* How many exits of a kind there were. */
+uint64_t stats_count(const struct exit_stats *exits);
+
+/* Count what another vCPU's exits of the same kind were as well. */
+void stats_add(struct exit_stats *exits, const struct exit_stats *others);
+
+/*
+ * Leave in `exits` what came since it was `earlier`. The longest of these is known when it is the longest ever; else it
+ * is taken for as long as the highest bucket that grew allows.
+ */
+void stats_since(struct exit_stats *exits, const struct exit_stats *earlier);
 
 /*
  * The latency below which `permille` (0 to 1000) of the exits of a kind stayed, in ticks: exact to its bucket, between
  * whose ends it is interpolated, and never above the longest. 0: there were none.
  */
-uint64_t stats_quantile(const struct vcpu_stats *stats, enum exit_kind kind, uint32_t permille);
+uint64_t stats_quantile(const struct exit_stats *exits, uint32_t permille);
 
 #endif

@@ -575,7 +575,7 @@ static void statistics(void **state)
     fake_machine.ticks += 10 * SECOND;
     uint64_t lived = fake_machine.ticks - stats->started_ticks;
     stats->hypervisor_ticks = lived / 10;
-    stats->halted_ticks = lived / 2;
+    stats->halted_ticks = (int64_t)lived / 2;
     stats->interrupts = 77;
     stats->kinds[EXIT_PIO].buckets[10] = 300;
     stats->kinds[EXIT_PIO].longest = 2000;
@@ -597,33 +597,128 @@ static void statistics(void **state)
     assert_narrow(text);
     assert_non_null(strstr(text, "linux        1  stopped\r\n"));
     assert_null(strstr(text, "p50"));
+    /* An exit that nobody chose may be the most frequent one as well. */
+    stats->kinds[EXIT_NONE].buckets[9] = 301;
+    assert_non_null(strstr(answer_to("stats rt"), " 77  host interrupt\r\n"));
+}
+
+/* Per mille, of a row of a vCPU. */
+struct shares {
+    unsigned guest, hypervisor, halted;
+};
+
+static struct shares shares_in(const char *text, const char *vcpu)
+{
+    unsigned whole[3], tenths[3];
+    const char *row = strstr(text, vcpu);
+
+    assert_non_null(row);
+    assert_int_equal(sscanf(row + strlen(vcpu), " %u.%u %u.%u %u.%u", &whole[0], &tenths[0], &whole[1], &tenths[1],
+                            &whole[2], &tenths[2]),
+                     6);
+    return (struct shares){whole[0] * 10 + tenths[0], whole[1] * 10 + tenths[1], whole[2] * 10 + tenths[2]};
+}
+
+/* A pause counts as sleep; the exit before it, long as it was, counts when the pause ends, and not twice. */
+static void shares_never_exceed_all(void **state)
+{
+    struct vcpu_stats *stats = &vcpus[2].stats;
+    struct shares shares;
+
+    (void)state;
+    stats_sleep(stats, fake_machine.ticks);
+    type("stats rt -w\r");
+    screen[0] = '\0';
+    serve(1000);
+    shares = shares_in(screen, "\r\nrt           0 ");
+    assert_int_equal(shares.guest, 0);
+    assert_in_range(shares.halted, 990, 1000);
+    screen[0] = '\0';
+    stats->hypervisor_ticks += 700 * MS;
+    serve(300); /* half of that second: typing took 200 ms */
+    stats_wake(stats, fake_machine.ticks);
+    serve(600);
+    shares = shares_in(screen, "\r\nrt           0 ");
+    assert_int_equal(shares.guest, 0);
+    assert_in_range(shares.halted, 480, 520);
+    assert_in_range(shares.hypervisor, 480, 520);
+    assert_in_range(shares.hypervisor + shares.halted, 990, 1000);
+    type("q");
 }
 
 /* Anew each second, of that second, until a key. */
 static void statistics_are_watched(void **state)
 {
     struct vcpu_stats *stats = &vcpus[2].stats;
+    unsigned rate;
 
     (void)state;
     stats->kinds[EXIT_PIO].buckets[10] = 1000000;
+    stats->kinds[EXIT_PIO].longest = 2000;
+    stats->interrupts = 50;
     screen[0] = '\0';
-    type("stats -w\r");
-    assert_non_null(strstr(screen, "\033[H\033[2Jevery second; any key ends it\r\n"));
+    type("stats rt -w\r");
+    assert_non_null(strstr(screen, "\033[H\033[2Jsince each guest's start; next: of each second; any key ends it\r\n"));
+    assert_non_null(strstr(screen, "\r\nport                             1000000  100.0      1536 "));
     screen[0] = '\0';
     serve(500);
     assert_string_equal(screen, "");
-    stats->kinds[EXIT_PIO].buckets[10] += 500;
+    stats->kinds[EXIT_PIO].buckets[8] += 100;
+    stats->kinds[EXIT_CPUID].buckets[7] += 400;
+    stats->kinds[EXIT_CPUID].longest = 222;
+    stats->interrupts += 3;
     serve(500);
+    assert_narrow(screen);
+    assert_non_null(strstr(screen, "\033[H\033[2Jof the last second; any key ends it\r\n"));
     const char *row = strstr(screen, "\r\nrt  ");
     assert_non_null(row);
-    unsigned rate;
-    assert_int_equal(sscanf(row, " rt 0 %*s %*s %*s 1000500 %u", &rate), 1);
+    assert_int_equal(sscanf(row, " rt 0 %*s %*s %*s 500 %u", &rate), 1);
     assert_in_range(rate, 400, 510);
+    assert_non_null(strstr(row, "        3  CPUID\r\n"));
+    assert_non_null(
+        strstr(row, "\r\nCPUID                                400   80.0       192       222        222\r\n"));
+    assert_non_null(
+        strstr(row, "\r\nport                                 100   20.0       384       509        511\r\n"));
     assert_null(strstr(screen, "bulkhead> "));
+    /* Nothing came. */
+    screen[0] = '\0';
+    serve(1000);
+    assert_non_null(strstr(screen, "        0  -\r\n"));
+    assert_null(strstr(screen, "port"));
     screen[0] = '\0';
     type("q");
     assert_string_equal(screen, "\r\033[Kbulkhead> ");
-    assert_answers("stats -w -w", "there is no guest \"-w\"");
+    /* The next one begins anew. */
+    screen[0] = '\0';
+    type("stats rt -w\r");
+    assert_non_null(strstr(screen, "\r\nport                             1000100 "));
+    type("q");
+}
+
+/* A reset while one watches: the new life is told from its beginning. */
+static void watched_through_a_reset(void **state)
+{
+    struct vcpu_stats *stats = &vcpus[2].stats;
+
+    (void)state;
+    stats->kinds[EXIT_PIO].buckets[10] = 1000;
+    stats->kinds[EXIT_CPUID].buckets[10] = 2;
+    stats->hypervisor_ticks = 900 * MS;
+    screen[0] = '\0';
+    type("stats rt -w\r");
+    screen[0] = '\0';
+    stats_reset(stats, fake_machine.ticks);
+    stats->kinds[EXIT_PIO].buckets[10] = 1001;
+    stats->kinds[EXIT_PIO].longest = 1500;
+    stats->kinds[EXIT_CPUID].buckets[10] = 1;
+    serve(1000);
+    assert_non_null(strstr(screen, "\r\nport                                1001   99.9 "));
+    assert_non_null(strstr(screen, "\r\nCPUID                                  1    0.0 "));
+    struct shares shares = shares_in(screen, "\r\nrt           0 ");
+    assert_int_equal(shares.guest, 1000);
+    assert_int_equal(shares.hypervisor, 0);
+    assert_non_null(strstr(screen, "      1002 "));
+    type("q");
 }
 
 /* Nothing is lost or mixed when the terminal is slow. */
@@ -676,7 +771,9 @@ int main(void)
         cmocka_unit_test_setup(map_cpus_and_config, setup),
         cmocka_unit_test_setup(log_shows_the_last_lines, setup),
         cmocka_unit_test_setup(statistics, setup),
+        cmocka_unit_test_setup(shares_never_exceed_all, setup),
         cmocka_unit_test_setup(statistics_are_watched, setup),
+        cmocka_unit_test_setup(watched_through_a_reset, setup),
         cmocka_unit_test_setup(slow_terminal, setup),
         cmocka_unit_test_setup(shutdown_stops_all, setup),
     };

@@ -439,7 +439,7 @@ static void verdicts(void **state)
     vcpu_run(vcpu);
     assert_int_equal(backend->runs, 3);
     assert_int_equal(backend->registers[VCPU_RIP], 0x1006);
-    assert_int_equal(stats_count(&vcpu->stats, EXIT_PIO), 3);
+    assert_int_equal(stats_count(&vcpu->stats.kinds[EXIT_PIO]), 3);
     seen.step = 0, seen.verdict = RESUME;
     vcpu_run(vcpu);
     assert_int_equal(backend->registers[VCPU_RIP], 0x1006);
