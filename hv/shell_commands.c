@@ -23,10 +23,10 @@ const struct shell_command shell_commands[] = {
      .details =
          "Since the guest's start; with -w anew each second until a key is pressed, and then all is of that second. "
          "Halt% is sleep: in HLT, waiting to be started by the guest, or paused. Events are interrupts and NMIs that "
-         "it "
-         "got. For one guest: its exits by kind, with the ticks of the time stamp counter that half of them (p50), 99 "
-         "of "
-         "100 (p99) and the longest took, sleep left out. p50 and p99 are right to a factor of two; max is exact, but "
+         "it got. For one guest: its exits by kind, with the ticks of the time stamp counter that half of them (p50), "
+         "99 "
+         "of 100 (p99) and the longest took, sleep left out. p50 and p99 are right to a factor of two; max is exact, "
+         "but "
          "with -w only when it is the longest ever, and else the most that it can have been.",
      .argument = SHELL_ANY_GUEST,
      .option = "-w",
@@ -259,16 +259,36 @@ static bool wants_guest(const struct shell_command *command)
     return command->argument == SHELL_ONE_GUEST || command->argument == SHELL_ANY_GUEST;
 }
 
+static bool is_option(const struct shell_command *command, const char *word)
+{
+    return command->option != NULL && strcmp(word, command->option) == 0;
+}
+
+/* A word for which there is no place. */
+static bool too_much(const struct shell_command *command, const char *word)
+{
+    if (is_option(command, word))
+        shell_print("%s: \"%s\" is there twice", command->name, word);
+    else if (word[0] == '-')
+        shell_print("%s: there is no option \"%s\"", command->name, word);
+    else
+        shell_print("%s: \"%s\" is too much", command->name, word);
+    say_usage(command);
+    return false;
+}
+
 static bool parse_argument(struct shell_job *job, const char *word)
 {
     const struct shell_command *command = job->command;
 
-    if (command->option != NULL && !job->option && strcmp(word, command->option) == 0) {
+    if (!job->option && is_option(command, word)) {
         job->option = true;
         return true;
     }
     if (wants_guest(command) && job->guest == NULL) {
         job->guest = find_guest(word);
+        if (job->guest == NULL && (word[0] == '-' || is_option(command, word)))
+            return too_much(command, word);
         return job->guest != NULL || no_guest(word);
     }
     if (command->argument == SHELL_A_COMMAND && job->about == NULL) {
@@ -281,9 +301,7 @@ static bool parse_argument(struct shell_job *job, const char *word)
             shell_print("\"%s\" is not %s", word, command->number);
         return job->has_number;
     }
-    shell_print("%s: \"%s\" is too much", command->name, word);
-    say_usage(command);
-    return false;
+    return too_much(command, word);
 }
 
 static bool check_guest(struct shell_job *job)

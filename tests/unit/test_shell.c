@@ -299,6 +299,11 @@ static void wrong_words_are_answered(void **state)
     assert_answers("pause qqq", "there is no guest \"qqq\"\r\nThe guests are: linux, rt\r\n");
     assert_answers("pause", "pause: of which guest?\r\nRight would be: pause GUEST\r\nThe guests are: linux, rt\r\n");
     assert_answers("guests now", "guests: \"now\" is too much\r\nRight would be: guests\r\n");
+    assert_answers("stats -w -w", "stats: \"-w\" is there twice\r\nRight would be: stats [GUEST] [-w]\r\n");
+    assert_answers("stats -w rt -w", "stats: \"-w\" is there twice\r\n");
+    assert_answers("stats -x", "stats: there is no option \"-x\"\r\nRight would be: stats [GUEST] [-w]\r\n");
+    assert_answers("guests -a", "guests: there is no option \"-a\"\r\nRight would be: guests\r\n");
+    assert_answers("stop rt now now", "stop: \"now\" is there twice\r\n");
     assert_answers("stop rt soon", "stop: \"soon\" is too much\r\nRight would be: stop GUEST [now]\r\n");
     assert_answers("regs linux x", "\"x\" is not a CPU of the guest");
     assert_answers("regs linux 99999999999999", "\"99999999999999\" is not a CPU of the guest");
