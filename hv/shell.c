@@ -150,6 +150,7 @@ static bool take_step(void)
     uint8_t byte;
 
     if (working && job.command->until_key && job.option && ring_take(&typed, &byte)) {
+        shell_line_pass(&line, byte);
         end_work();
         return true;
     }

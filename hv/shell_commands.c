@@ -42,8 +42,10 @@ const struct shell_command shell_commands[] = {
      .run = shell_run_exits},
     {.name = "regs",
      .usage = "GUEST [CPU]",
-     .summary = "shows the registers of a guest's CPUs",
-     .details = "Each of these CPUs leaves the guest for a moment to write its registers down.",
+     .summary = "shows registers; CPU is the guest's own number, from 0",
+     .details =
+         "Without CPU: of all of them. \"cpus\" tells on which of the machine's CPUs each is. Each leaves the guest "
+         "for a moment to write its registers down.",
      .argument = SHELL_ONE_GUEST,
      .number = "a CPU of the guest",
      .run = shell_run_regs},
@@ -95,18 +97,24 @@ const struct shell_command shell_commands[] = {
     {.name = "shutdown",
      .usage = "[now]",
      .summary = "stops all guests, then switches the machine off",
-     .details = "Each as \"stop\" does it: by its power button, and hard after 10 s; with \"now\" hard at once.",
+     .details =
+         "Each as \"stop\" does it: by its power button, and hard after 10 s; with \"now\" hard at once. The shell "
+         "closes.",
      .option = "now",
      .run = shell_run_shutdown},
     {.name = "help",
+     .aliases = {"?"},
      .usage = "[COMMAND]",
-     .summary = "lists the commands, or tells more about one",
+     .summary = "lists the commands, or tells more about one; so does ?",
      .argument = SHELL_A_COMMAND,
      .run = run_help},
     {.name = "quit",
+     .aliases = {"exit", "logout"},
      .usage = "",
-     .summary = "leaves the shell; so does Ctrl-D",
-     .details = "The guests are shown again as before. When all guests have stopped, the machine goes off then.",
+     .summary = "leaves the shell; so do exit, logout and Ctrl-D",
+     .details =
+         "The guests are shown again as before; Ctrl-] and a digit leave it for another view. When all guests have "
+         "stopped, the machine goes off then.",
      .run = run_quit},
     {.name = NULL},
 };
@@ -136,10 +144,19 @@ static enum shell_progress run_quit(struct shell_job *job)
     return SHELL_DONE;
 }
 
+static bool has_alias(const struct shell_command *command, const char *name)
+{
+    for (uint32_t i = 0; i < ARRAY_SIZE(command->aliases); i++) {
+        if (command->aliases[i] != NULL && strcmp(command->aliases[i], name) == 0)
+            return true;
+    }
+    return false;
+}
+
 const struct shell_command *shell_find_command(const char *name)
 {
     for (const struct shell_command *command = shell_commands; command->name != NULL; command++) {
-        if (strcmp(command->name, name) == 0)
+        if (strcmp(command->name, name) == 0 || has_alias(command, name))
             return command;
     }
     return NULL;
@@ -277,6 +294,14 @@ static bool too_much(const struct shell_command *command, const char *word)
     return false;
 }
 
+/* The only guest's name may be, and then a number may come first. */
+static bool is_name_left_out(const struct shell_command *command, const char *word)
+{
+    uint32_t number;
+
+    return guest_count() == 1 && command->number != NULL && find_guest(word) == NULL && parse_number(word, &number);
+}
+
 static bool parse_argument(struct shell_job *job, const char *word)
 {
     const struct shell_command *command = job->command;
@@ -285,7 +310,7 @@ static bool parse_argument(struct shell_job *job, const char *word)
         job->option = true;
         return true;
     }
-    if (wants_guest(command) && job->guest == NULL) {
+    if (wants_guest(command) && job->guest == NULL && !is_name_left_out(command, word)) {
         job->guest = find_guest(word);
         if (job->guest == NULL && (word[0] == '-' || is_option(command, word)))
             return too_much(command, word);

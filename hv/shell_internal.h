@@ -33,9 +33,10 @@ struct shell_job;
 
 struct shell_command {
     const char *name;
-    const char *usage;   /* the arguments: "GUEST [CPU]"; "" */
-    const char *summary; /* for `help` */
-    const char *details; /* for `help NAME`; NULL: nothing to add */
+    const char *aliases[2]; /* names from other shells, which completion does not offer; NULL: none */
+    const char *usage;      /* the arguments: "GUEST [CPU]"; "" */
+    const char *summary;    /* for `help` */
+    const char *details;    /* for `help NAME`; NULL: nothing to add */
     enum shell_argument argument;
     const char *option; /* a word that may stand among the arguments; NULL: none */
     const char *number; /* what a number among them is: "a CPU of the guest"; NULL: there is none */
@@ -61,7 +62,7 @@ struct shell_job {
 /* All commands, ended by one without a name. */
 extern const struct shell_command shell_commands[];
 
-/* The command of that name; NULL: there is none. */
+/* The command of that name or alias; NULL: there is none. */
 const struct shell_command *shell_find_command(const char *name);
 
 /* Fill `job` from a line. Returns false after a line that says what is wrong, or for an empty line. */

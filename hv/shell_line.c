@@ -299,11 +299,39 @@ static enum shell_line_event control_key(struct shell_line *line, uint8_t byte)
     return SHELL_LINE_EDITED;
 }
 
+void shell_line_pass(struct shell_line *line, uint8_t byte)
+{
+    line->foreign = byte == KEY_ESCAPE ? SHELL_LINE_ESCAPE : SHELL_LINE_PLAIN;
+    line->behind_return = byte == '\r';
+}
+
+/*
+ * Does this byte go on with a key that was another's? The escape key alone is a key as well: only what begins no
+ * command goes on with it. ESC [ [ A is a function key of the Linux console, ESC ESC [ A an arrow with Alt.
+ */
+static bool is_foreign(struct shell_line *line, uint8_t byte)
+{
+    switch (line->foreign) {
+    case SHELL_LINE_ESCAPE:
+        if (byte == KEY_ESCAPE)
+            return true;
+        line->foreign = byte == '[' || byte == 'O' ? SHELL_LINE_CONTROL : SHELL_LINE_PLAIN;
+        return line->foreign != SHELL_LINE_PLAIN;
+    case SHELL_LINE_CONTROL:
+        if (byte < 0x20 || (byte >= 0x40 && byte != '['))
+            line->foreign = SHELL_LINE_PLAIN;
+        return byte >= 0x20;
+    default: return false;
+    }
+}
+
 enum shell_line_event shell_line_byte(struct shell_line *line, uint8_t byte)
 {
     enum shell_line_event event = SHELL_LINE_EDITED;
     char character = (char)byte;
 
+    if (is_foreign(line, byte))
+        return SHELL_LINE_EDITED;
     /* No control sequence has control characters: such a byte is a key again. */
     if (byte < 0x20)
         line->escape = SHELL_LINE_PLAIN;

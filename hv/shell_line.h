@@ -41,6 +41,7 @@ struct shell_line {
     char unfinished[SHELL_LINE_MAX + 1]; /* the new line, while an older one is shown */
     uint32_t escape;                     /* enum shell_line_escape */
     uint32_t parameter;                  /* of a control sequence */
+    uint32_t foreign;                    /* the same, of a key that was another's: see shell_line_pass */
     bool behind_return;                  /* a newline that follows belongs to it */
 };
 
@@ -49,6 +50,12 @@ void shell_line_begin(struct shell_line *line);
 
 /* Show the prompt and the line again, in a row that is empty or the line's own. */
 void shell_line_draw(const struct shell_line *line);
+
+/*
+ * A byte that another took for himself: what follows of the same key (an arrow is three bytes) is not the line's
+ * either, whenever it comes. Before shell_line_begin.
+ */
+void shell_line_pass(struct shell_line *line, uint8_t byte);
 
 /* A typed byte, whatever it is. */
 enum shell_line_event shell_line_byte(struct shell_line *line, uint8_t byte);

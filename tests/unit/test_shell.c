@@ -320,6 +320,14 @@ static void the_only_guest_need_not_be_named(void **state)
     guests_there = 1;
     assert_asked("  reset  ", "reset linux\n");
     assert_answers("reset rt", "The only guest is: linux");
+    assert_answers("regs 1", "its CPU 1, which");
+    assert_null(strstr(screen, "its CPU 0, which"));
+    assert_answers("regs 2", "has no CPU 2");
+    assert_answers("regs 0 1", "regs: \"1\" is too much");
+    assert_answers("regs linux 0", "its CPU 0, which");
+    assert_answers("regs x", "there is no guest \"x\"");
+    guests_there = 2;
+    assert_answers("regs 0", "there is no guest \"0\"");
 }
 
 static void help_knows_every_command(void **state)
@@ -342,6 +350,20 @@ static void help_knows_every_command(void **state)
         assert_non_null(strstr(text, command->summary));
         assert_narrow(text);
     }
+}
+
+static void other_shells_names(void **state)
+{
+    (void)state;
+    assert_answers("?", "\r\nquit ");
+    assert_answers("? stop", "stop GUEST [now]");
+    assert_answers("help exit", "leaves the shell; so do exit, logout and Ctrl-D");
+    assert_answers("logo\t", "there is no command \"logo\"");
+    type("logout\r");
+    assert_false(shell_is_open());
+    open_shell();
+    type("exit\r");
+    assert_false(shell_is_open());
 }
 
 static void completion_knows_commands_guests_and_options(void **state)
@@ -698,6 +720,15 @@ static void statistics_are_watched(void **state)
     type("stats rt -w\r");
     assert_non_null(strstr(screen, "\r\nport                             1000100 "));
     type("q");
+    /* An arrow is one key, however slowly it comes. */
+    type("stats -w\r");
+    screen[0] = '\0';
+    type("\033");
+    serve(100);
+    type("[");
+    type("A");
+    assert_string_equal(screen, "\r\033[Kbulkhead> ");
+    assert_answers("guests", "running");
 }
 
 /* A reset while one watches: the new life is told from its beginning. */
@@ -764,6 +795,7 @@ int main(void)
         cmocka_unit_test_setup(wrong_words_are_answered, setup),
         cmocka_unit_test_setup(the_only_guest_need_not_be_named, setup),
         cmocka_unit_test_setup(help_knows_every_command, setup),
+        cmocka_unit_test_setup(other_shells_names, setup),
         cmocka_unit_test_setup(completion_knows_commands_guests_and_options, setup),
         cmocka_unit_test_setup(lists_guests, setup),
         cmocka_unit_test_setup(pause_and_resume, setup),

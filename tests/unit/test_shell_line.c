@@ -268,6 +268,33 @@ static void completion(void **state)
     assert_int_equal(line.cursor, 5);
 }
 
+/* Nothing is left of a key that another took, also when it comes in pieces; a key behind it counts. */
+static void rest_of_anothers_key(void **state)
+{
+    static const char *const keys[] = {UP, DELETE, "\033OD", "\033[1;5C", "\033[[A", "\033\033[A", "q", "\033"};
+
+    (void)state;
+    enter("older");
+    for (unsigned i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        shell_line_pass(&line, (uint8_t)keys[i][0]);
+        shell_line_begin(&line);
+        terminal.bells = 0;
+        type(keys[i] + 1);
+        assert_string_equal(line.text, "");
+        assert_int_equal(terminal.bells, 0);
+        assert_int_equal(type("guests"), SHELL_LINE_EDITED);
+        assert_string_equal(line.text, "guests");
+    }
+    /* Only the first key was another's; the newline of its CR LF is. */
+    shell_line_pass(&line, '\r');
+    shell_line_begin(&line);
+    assert_int_equal(type("\n" UP), SHELL_LINE_EDITED);
+    assert_string_equal(line.text, "older");
+    shell_line_pass(&line, '\033');
+    shell_line_begin(&line);
+    assert_int_equal(type("[1\r"), SHELL_LINE_ENTERED);
+}
+
 /* Cut, broken and endless control sequences are taken for what they are. */
 static void hostile_sequences(void **state)
 {
@@ -290,6 +317,7 @@ int main(void)
         cmocka_unit_test_setup(history, setup),
         cmocka_unit_test_setup(history_forgets_the_oldest, setup),
         cmocka_unit_test_setup(completion, setup),
+        cmocka_unit_test_setup(rest_of_anothers_key, setup),
         cmocka_unit_test_setup(hostile_sequences, setup),
     };
 
