@@ -7,9 +7,13 @@
 
 #include "hv/log.h"
 #include "hv/machine.h"
+#include "hv/string.h"
 #include "hv/timer.h"
 
 static const char by_user[] = "by the shell";
+
+/* Why a guest was stopped hard: all begin alike. */
+#define HARD "hard, by the shell"
 
 /* Of the monitor's CPU alone. */
 static struct stopping {
@@ -29,6 +33,18 @@ static bool is_paused(const struct guest *guest)
     return __atomic_load_n(&guest->paused, __ATOMIC_ACQUIRE) != 0;
 }
 
+static const char *stopped_text(const struct guest *guest)
+{
+    switch (__atomic_load_n(&guest->action, __ATOMIC_ACQUIRE)) {
+    case GUEST_POWER_OFF:
+        return strncmp(guest->action_reason, HARD, sizeof(HARD) - 1) == 0 ? "stopped by the shell" : "powered off";
+    case GUEST_CRASH: return "crashed";
+    case GUEST_RESET:
+    case GUEST_START: return "not loaded";
+    default: return "stopped";
+    }
+}
+
 const char *control_state_text(const struct guest *guest)
 {
     switch (state_of(guest)) {
@@ -39,7 +55,16 @@ const char *control_state_text(const struct guest *guest)
         return stopping[guest->number].wanted ? "asked to stop" : "running";
     case GUEST_STOPPING: return "stopping";
     case GUEST_PARKED: return guest->crashed != NULL ? "crashed, waiting" : "loading";
-    default: return "stopped";
+    default: return stopped_text(guest);
+    }
+}
+
+uint64_t control_since_ticks(const struct guest *guest)
+{
+    switch (state_of(guest)) {
+    case GUEST_RUNNING: return is_paused(guest) ? guest->paused_ticks : guest->started_ticks;
+    case GUEST_STOPPING: return guest->started_ticks;
+    default: return guest->rested_ticks;
     }
 }
 
@@ -63,7 +88,7 @@ const char *control_pause(struct guest *guest)
     if (is_paused(guest))
         return "is paused already";
     guest_pause(guest);
-    log_info("guest \"%s\": paused %s", guest->name, by_user);
+    log_info("guest \"%s\": paused (%s)", guest->name, by_user);
     return NULL;
 }
 
@@ -76,7 +101,7 @@ const char *control_resume(struct guest *guest)
     if (!is_paused(guest))
         return "is not paused";
     guest_resume(guest);
-    log_info("guest \"%s\": resumed %s", guest->name, by_user);
+    log_info("guest \"%s\": resumed (%s)", guest->name, by_user);
     return NULL;
 }
 
@@ -121,8 +146,6 @@ const char *control_stop(struct guest *guest, bool now)
 
 static void press(struct guest *guest)
 {
-    log_info("guest \"%s\": its power button was pressed; it has %lu s to power off", guest->name,
-             CONTROL_STOP_PATIENCE_NS / NS_PER_SECOND);
     __atomic_store_n(&guest->button, GUEST_BUTTON_PRESSED, __ATOMIC_RELEASE);
     vcpu_request(guest->vcpus[0], REQUEST_POWER_BUTTON);
     if (is_paused(guest))
@@ -134,13 +157,12 @@ static void serve_running(struct guest *guest, struct stopping *stop)
     uint32_t button = __atomic_load_n(&guest->button, __ATOMIC_ACQUIRE);
 
     if (machine_ticks() >= stop->deadline_ticks) {
-        guest_request_power_off(guest, stop->pressed ? "hard, by the shell: it did not react to its power button"
-                                                     : "hard, by the shell");
+        guest_request_power_off(guest, stop->pressed ? HARD ": it did not react to its power button" : HARD);
     } else if (!stop->pressed) {
         stop->pressed = true;
         press(guest);
     } else if (button == GUEST_BUTTON_UNHEARD) {
-        guest_request_power_off(guest, "hard, by the shell: it does not listen to a power button");
+        guest_request_power_off(guest, HARD ": it does not listen to a power button");
     }
 }
 
@@ -163,7 +185,7 @@ void control_serve(void)
 
 void control_shutdown(bool now)
 {
-    log_info("shutting down, by the shell");
+    log_info("shutting down (%s)", by_user);
     shutting_down = true;
     for (uint32_t i = 0; i < guest_count(); i++)
         (void)control_stop(guest_get(i), now);

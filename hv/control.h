@@ -34,7 +34,10 @@ bool control_shutting_down(void);
 /* Do what is due. Often. */
 void control_serve(void);
 
-/* The state of a guest in a word or two: "running", "paused", "stopped". */
+/* The state of a guest in a few words: "running", "paused", "powered off", "stopped by the shell", "crashed". */
 const char *control_state_text(const struct guest *guest);
+
+/* When that began; of one that runs or is asked to stop: when it was started. 0: it has not been started yet. */
+uint64_t control_since_ticks(const struct guest *guest);
 
 #endif

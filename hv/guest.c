@@ -306,6 +306,7 @@ static enum guest_state park(struct vcpu *vcpu)
 
     machine_timer_set(TIMER_NEVER);
     if (__atomic_add_fetch(&guest->parked, 1, __ATOMIC_ACQ_REL) == guest->vcpu_count) {
+        guest->rested_ticks = machine_ticks();
         __atomic_store_n(&guest->state, GUEST_PARKED, __ATOMIC_RELEASE);
         enum guest_state next = guest_turn(guest);
         __atomic_store_n(&guest->wish, GUEST_GO_ON, __ATOMIC_RELEASE);
@@ -397,6 +398,7 @@ void guest_request_power_off(struct guest *guest, const char *why)
 
 void guest_pause(struct guest *guest)
 {
+    guest->paused_ticks = machine_ticks();
     __atomic_store_n(&guest->paused, 1, __ATOMIC_RELEASE);
     request_all(guest, REQUEST_PAUSE);
 }

@@ -88,6 +88,8 @@ struct guest {
     const struct boot_info *boot;
     uint32_t starts;        /* the first one and those after resets */
     uint64_t started_ticks; /* the latest of them */
+    uint64_t paused_ticks;  /* the latest pause began */
+    uint64_t rested_ticks;  /* its vCPUs came to rest; 0: not yet */
     struct vcpu *crashed;   /* since then; NULL: none. Written by that vCPU, as the reason is */
     char crash_reason[256];
     uint32_t crash_restarts;   /* in a row: see crash_may_restart */

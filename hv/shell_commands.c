@@ -15,7 +15,7 @@ static enum shell_progress run_quit(struct shell_job *job);
 const struct shell_command shell_commands[] = {
     {.name = "guests",
      .usage = "",
-     .summary = "lists the guests: state, CPUs, memory, starts, time since",
+     .summary = "lists the guests: state, since when, CPUs, memory, starts",
      .run = shell_run_guests},
     {.name = "stats",
      .usage = "[GUEST] [-w]",

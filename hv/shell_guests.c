@@ -27,9 +27,9 @@ struct shell_list shell_cpu_list(const struct guest *guest)
     return list;
 }
 
-/* How long ago that was. */
+/* How long ago that was; "-": never. */
 struct age {
-    char text[24];
+    char text[32];
 };
 
 static struct age age_since(uint64_t ticks)
@@ -37,29 +37,39 @@ static struct age age_since(uint64_t ticks)
     uint64_t seconds = ns_from_ticks(machine_ticks() - ticks) / NS_PER_SECOND;
     struct age age;
 
-    if (seconds < 60)
-        (void)format_text(age.text, sizeof(age.text), "%llu s", (unsigned long long)seconds);
+    if (ticks == 0)
+        (void)format_text(age.text, sizeof(age.text), "-");
+    else if (seconds < 60)
+        (void)format_text(age.text, sizeof(age.text), "%llu s ago", (unsigned long long)seconds);
     else if (seconds < 3600)
-        (void)format_text(age.text, sizeof(age.text), "%llu min %llu s", (unsigned long long)seconds / 60,
+        (void)format_text(age.text, sizeof(age.text), "%llu min %llu s ago", (unsigned long long)seconds / 60,
                           (unsigned long long)seconds % 60);
     else
-        (void)format_text(age.text, sizeof(age.text), "%llu h %llu min", (unsigned long long)seconds / 3600,
+        (void)format_text(age.text, sizeof(age.text), "%llu h %llu min ago", (unsigned long long)seconds / 3600,
                           (unsigned long long)seconds / 60 % 60);
     return age;
+}
+
+/* It rests because of a crash. */
+static bool crash_keeps(const struct guest *guest)
+{
+    return __atomic_load_n(&guest->state, __ATOMIC_ACQUIRE) >= GUEST_PARKED && guest->action == GUEST_CRASH;
 }
 
 enum shell_progress shell_run_guests(struct shell_job *job)
 {
     if (job->step == 0) {
-        shell_print("   %-14s %-16s %-9s %8s %6s  %s", "guest", "state", "CPUs", "memory", "starts", "last start");
+        shell_print("   %-12s %-20s %-7s %8s %6s  %s", "guest", "state", "CPUs", "memory", "starts", "since");
         return SHELL_MORE;
     }
     const struct guest *guest = guest_get(job->step - 1);
     if (guest == NULL)
         return SHELL_DONE;
-    shell_print("%u  %-14s %-16s %-9s %4llu MiB %6u  %s%s", guest->number + 1, guest->name, control_state_text(guest),
+    shell_print("%u  %-12s %-20s %-7s %4llu MiB %6u  %s", guest->number + 1, guest->name, control_state_text(guest),
                 shell_cpu_list(guest).text, (unsigned long long)guest->memory_bytes / MIB(1), guest->starts,
-                guest->starts == 0 ? "never" : age_since(guest->started_ticks).text, guest->starts == 0 ? "" : " ago");
+                age_since(control_since_ticks(guest)).text);
+    if (crash_keeps(guest))
+        shell_print("   %s", guest->crash_reason);
     return SHELL_MORE;
 }
 

@@ -99,8 +99,8 @@ NO_EPT = r"\bEPT\b"
 
 # The shell.
 SHELL_PROMPT = r"bulkhead> "
-PAUSED = LINE + r'guest "{name}": paused by the shell'
-RESUMED = LINE + r'guest "{name}": resumed by the shell'
+PAUSED = LINE + r'guest "{name}": paused \(by the shell\)'
+RESUMED = LINE + r'guest "{name}": resumed \(by the shell\)'
 RESET_BY_SHELL = LINE + r'guest "{name}": reset \(by the shell\)'
 BUTTON_PRESSED = LINE + r'guest "{name}": its power button was pressed'
 STOPPED_HARD = LINE + r'guest "{name}": powered off \(hard, by the shell{why}\)'

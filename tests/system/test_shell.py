@@ -136,8 +136,8 @@ def test_stop_by_the_power_button(lab, machine_name):
     shell.run("stop meek", expected.BUTTON_PRESSED.format(name="meek"))
     machine.expect(expected.OFF_BY_ITSELF.format(name="meek"))
     shell.run("stop deaf", expected.STOPPED_HARD.format(name="deaf", why=": it does not listen to a power button"))
-    shell.wait_state("meek", "stopped")
-    shell.wait_state("deaf", "stopped")
+    shell.wait_state("meek", "powered off")
+    shell.wait_state("deaf", "stopped by the shell")
     shell.run("start meek", expected.STARTED_AGAIN.format(name="meek"))
     shell.run("start deaf", expected.STARTED_AGAIN.format(name="deaf"))
     shell.wait_state("meek", "running")
@@ -146,6 +146,7 @@ def test_stop_by_the_power_button(lab, machine_name):
     machine.expect(expected.MACHINE_OFF, 40)
     assert machine.wait_end(20) is End.POWER_OFF
     assert len(re.findall(r'"meek": powered off \(ACPI S5\)', machine.console.text)) == 2
+    assert not re.search(expected.BUTTON_PRESSED.format(name="deaf"), machine.console.text, re.MULTILINE)
 
 
 @pytest.mark.machines("qemu-amd")
@@ -157,7 +158,7 @@ def test_linux_obeys_the_power_button(lab, machine_name):
     shell = Shell(machine)
     shell.run("stop linux", expected.BUTTON_PRESSED.format(name="linux"))
     machine.expect(expected.OFF_BY_ITSELF.format(name="linux"), 60)
-    shell.wait_state("linux", "stopped")
+    shell.wait_state("linux", "powered off")
     shell.run("start linux", expected.STARTED_AGAIN.format(name="linux"))
     shell.quit()
     LinuxShell(machine).wait_prompt(100)
@@ -173,7 +174,7 @@ def test_leaving_when_all_have_stopped(lab, machine_name):
     machine = start(lab, machine_name, table("only", [0]), cpus=1)
     shell = Shell(machine)
     shell.run("stop now", expected.STOPPED_HARD.format(name="only", why=""))
-    shell.wait_state("only", "stopped")
+    shell.wait_state("only", "stopped by the shell")
     shell.quit()
     machine.expect(expected.MACHINE_OFF)
     assert machine.wait_end(20) is End.POWER_OFF

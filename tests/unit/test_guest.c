@@ -451,6 +451,7 @@ static void a_start_forgives_crashes(void **state)
     run(crash);
     assert_int_equal(loads, 12);
     assert_int_equal(count("restart 1 of at most 5"), 2);
+    assert_in_range(guest->rested_ticks, guest->started_ticks, fake_machine.ticks);
 }
 
 static uint64_t paused_at;
@@ -463,6 +464,7 @@ static void pause_for_a_while(void)
     } else if (runs == 10 && guest->paused == 0 && paused_at == 0) {
         guest_pause(guest);
         paused_at = fake_machine.ticks;
+        assert_int_equal(guest->paused_ticks, paused_at);
     } else if (guest->paused != 0 && fake_machine.ticks > paused_at + SECOND) {
         assert_in_range(runs_before, 10, 13); /* what was under way when it was asked */
         guest_resume(guest);

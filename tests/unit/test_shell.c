@@ -370,7 +370,7 @@ static void completion_knows_commands_guests_and_options(void **state)
 {
     (void)state;
     assert_answers("pau\tli\t", "");
-    assert_string_equal(asked, "pause linux\nguest \"linux\": paused by the shell\n");
+    assert_string_equal(asked, "pause linux\nguest \"linux\": paused (by the shell)\n");
     (void)answer_to("stop r\tn\t");
     assert_non_null(strstr(asked, "off rt (hard"));
     assert_answers("help sh\t", "shutdown [now]");
@@ -394,25 +394,63 @@ static void lists_guests(void **state)
 
     (void)state;
     fake_machine.ticks += 3700 * SECOND;
-    guests[1].state = GUEST_STOPPED;
     text = answer_to("guests");
     assert_narrow(text);
-    assert_row(text, "1  %-14s %-16s %-9s   64 MiB      1  1 h 1 min ago", "linux", "running", "1-2");
-    assert_row(text, "2  %-14s %-16s %-9s    2 MiB      1  1 h 1 min ago", "rt", "stopped", "3");
+    assert_row(text, "1  %-12s %-20s %-7s   64 MiB      1  1 h 1 min ago\r\n", "linux", "running", "1-2");
+    assert_row(text, "2  %-12s %-20s %-7s    2 MiB      1  1 h 1 min ago\r\n", "rt", "running", "3");
     guests[0].paused = 1;
-    guests[1].state = GUEST_PARKED;
-    guests[1].crashed = &vcpus[2];
+    guests[0].paused_ticks = fake_machine.ticks - 61 * SECOND;
+    guests[1].state = GUEST_CREATED;
     text = answer_to("guests");
-    assert_non_null(strstr(text, "linux          paused "));
-    assert_non_null(strstr(text, "rt             crashed, waiting "));
+    assert_row(text, "1  %-12s %-20s %-7s   64 MiB      1  1 min 1 s ago\r\n", "linux", "paused", "1-2");
+    assert_row(text, "2  %-12s %-20s %-7s    2 MiB      1  -\r\n", "rt", "loading", "3");
+}
+
+/* Not only that a guest has stopped: why, and since when. */
+static void lists_stopped_guests(void **state)
+{
+    static const struct {
+        enum guest_state state;
+        enum guest_action action;
+        const char *why, *text;
+    } ends[] = {
+        {GUEST_STOPPED, GUEST_POWER_OFF, "ACPI S5", "powered off"},
+        {GUEST_STOPPED, GUEST_POWER_OFF, "hard, by the shell", "stopped by the shell"},
+        {GUEST_STOPPED, GUEST_POWER_OFF, "hard, by the shell: it does not listen", "stopped by the shell"},
+        {GUEST_STOPPED, GUEST_CRASH, "crash", "crashed"},
+        {GUEST_STOPPED, GUEST_START, NULL, "not loaded"},
+        {GUEST_STOPPED, GUEST_RESET, "keyboard controller", "not loaded"},
+        {GUEST_PARKED, GUEST_CRASH, "crash", "crashed, waiting"},
+        {GUEST_PARKED, GUEST_RESET, "keyboard controller", "loading"},
+    };
+
+    (void)state;
+    fake_machine.ticks += 100 * SECOND;
+    strcpy(guests[1].crash_reason, "it runs code at physical address 0xa0000");
+    for (unsigned i = 0; i < ARRAY_SIZE(ends); i++) {
+        bool crashed = ends[i].action == GUEST_CRASH;
+        guests[1].state = ends[i].state;
+        guests[1].action = ends[i].action;
+        guests[1].action_reason = ends[i].why;
+        guests[1].rested_ticks = fake_machine.ticks - 4 * SECOND;
+        guests[1].crashed = crashed || ends[i].action == GUEST_START ? &vcpus[2] : NULL;
+        const char *text = answer_to("guests");
+        assert_narrow(text);
+        assert_row(text, "2  %-12s %-20s %-7s    2 MiB      1  4 s ago\r\n%s", "rt", ends[i].text, "3",
+                   crashed ? "   it runs code at physical address 0xa0000\r\n" : "\r\033[K");
+    }
+    /* It runs again: no word of the last crash. */
+    guests[1].action = GUEST_GO_ON;
+    guests[1].state = GUEST_RUNNING;
+    assert_null(strstr(answer_to("guests"), "0xa0000"));
 }
 
 static void pause_and_resume(void **state)
 {
     (void)state;
-    assert_asked("pause rt", "pause rt\nguest \"rt\": paused by the shell\n");
+    assert_asked("pause rt", "pause rt\nguest \"rt\": paused (by the shell)\n");
     assert_answers("pause rt", "guest \"rt\" is paused already");
-    assert_asked("resume rt", "resume rt\nguest \"rt\": resumed by the shell\n");
+    assert_asked("resume rt", "resume rt\nguest \"rt\": resumed (by the shell)\n");
     assert_answers("resume rt", "guest \"rt\" is not paused");
     guests[1].state = GUEST_STOPPED;
     assert_answers("pause rt", "guest \"rt\" has stopped; \"start\" starts it again");
@@ -436,18 +474,16 @@ static void reset_and_start(void **state)
     assert_asked("reset linux", "wish reset linux\n");
 }
 
-#define PRESSED(name) "guest \"" name "\": its power button was pressed; it has 10 s to power off\n"
-
 static void stop_presses_the_power_button_first(void **state)
 {
     (void)state;
-    assert_asked("stop linux", PRESSED("linux") "press linux\n");
+    assert_asked("stop linux", "press linux\n"); /* whose CPU says so, if it listens */
     assert_int_equal(guests[0].button, GUEST_BUTTON_PRESSED);
     guests[0].button = GUEST_BUTTON_HEARD;
     asked[0] = '\0';
     serve(9000);
     assert_string_equal(asked, "");
-    assert_answers("guests", "linux          asked to stop");
+    assert_answers("guests", "linux        asked to stop");
     serve(1000);
     assert_non_null(strstr(asked, "off linux (hard, by the shell: it did not react to its power button)\n"));
     guests[0].state = GUEST_STOPPED;
@@ -479,7 +515,7 @@ static void stop_is_not_forgotten(void **state)
 {
     (void)state;
     guests[1].paused = 1;
-    assert_asked("stop rt", PRESSED("rt") "press rt\nresume rt\n"); /* paused, it could not react */
+    assert_asked("stop rt", "press rt\nresume rt\n"); /* paused, it could not react */
     guests[1].state = GUEST_PARKED;
     asked[0] = '\0';
     serve(100);
@@ -780,7 +816,7 @@ static void shutdown_stops_all(void **state)
     (void)state;
     guests[1].state = GUEST_STOPPED;
     (void)answer_to("shutdown");
-    assert_string_equal(asked, "shutting down, by the shell\n" PRESSED("linux") "press linux\n");
+    assert_string_equal(asked, "shutting down (by the shell)\npress linux\n");
     assert_true(control_shutting_down());
     assert_false(console_open);
     open_shell();
@@ -798,6 +834,7 @@ int main(void)
         cmocka_unit_test_setup(other_shells_names, setup),
         cmocka_unit_test_setup(completion_knows_commands_guests_and_options, setup),
         cmocka_unit_test_setup(lists_guests, setup),
+        cmocka_unit_test_setup(lists_stopped_guests, setup),
         cmocka_unit_test_setup(pause_and_resume, setup),
         cmocka_unit_test_setup(reset_and_start, setup),
         cmocka_unit_test_setup(stop_presses_the_power_button_first, setup),

@@ -15,6 +15,7 @@
 #include "hv/exit.h"
 #include "hv/msr.h"
 #include "tests/unit/fake_paging.h"
+#include "tests/unit/recorded_log.h"
 
 #define TABLES MIB(2)
 #define CODE   UINT64_C(0x400000)
@@ -528,8 +529,11 @@ static void the_power_button_reaches_the_device_that_has_one(void **state)
     for (unsigned i = 0; i < 2; i++) {
         listens = i == 1;
         presses = seen.step = 0;
+        output[0] = '\0';
         vcpu_run(vcpu);
         assert_int_equal(presses, 1);
+        assert_true((strstr(output, "its power button was pressed (by the shell); it has 10 s") != NULL) ==
+                    listens); /* nobody waits for one that does not listen */
         assert_int_equal(guest->button, listens ? GUEST_BUTTON_HEARD : GUEST_BUTTON_UNHEARD);
     }
     guest->device_count = 0;
