@@ -15,9 +15,6 @@
 
 #define INPUT_PATIENCE_MS 1000u /* a guest that takes nothing for so long loses what is typed */
 
-/* An answer to a key is shown however little the log says. */
-#define answer(...) log_line(LOG_ERROR, __VA_ARGS__)
-
 static bool all = true;     /* when there are several lines */
 static uint32_t focus_line; /* gets what is typed; shown alone unless `all` */
 static bool shell_open;
@@ -45,16 +42,16 @@ bool console_line_shown(uint32_t line)
 static void tell_view(void)
 {
     if (console_line_count == 0)
-        answer("console: no guest has a serial line; Ctrl-] ? lists the keys");
+        log_answer("console: no guest has a serial line; Ctrl-] ? lists the keys");
     else if (console_line_count == 1)
-        answer("console: the serial line of guest \"%s\", the only one; Ctrl-] ? lists the keys",
-               console_lines[0].name);
+        log_answer("console: the serial line of guest \"%s\", the only one; Ctrl-] ? lists the keys",
+                   console_lines[0].name);
     else if (all)
-        answer("console: all guests; what is typed goes to guest \"%s\"; Ctrl-] ? lists the keys",
-               console_lines[focus_line].name);
+        log_answer("console: all guests; what is typed goes to guest \"%s\"; Ctrl-] ? lists the keys",
+                   console_lines[focus_line].name);
     else
-        answer("console: guest \"%s\" alone; Ctrl-] 0 shows all, Ctrl-] ? lists the keys",
-               console_lines[focus_line].name);
+        log_answer("console: guest \"%s\" alone; Ctrl-] 0 shows all, Ctrl-] ? lists the keys",
+                   console_lines[focus_line].name);
 }
 
 static void tell_lost(void)
@@ -62,21 +59,22 @@ static void tell_lost(void)
     for (uint32_t i = 0; i < console_line_count; i++) {
         uint64_t lost = console_line_shown(i) ? console_line_take_lost(&console_lines[i]) : 0;
         if (lost > 0)
-            answer("guest \"%s\": the oldest %lu bytes of what it wrote unseen are lost", console_lines[i].name, lost);
+            log_error("guest \"%s\": the oldest %lu bytes of what it wrote unseen are lost", console_lines[i].name,
+                      lost);
     }
 }
 
 static void tell_keys(void)
 {
-    answer("console: behind Ctrl-] comes one of these keys:");
-    answer("  1 to 9  show that guest alone");
-    answer("  0       show all guests");
-    answer("  h       open the shell");
-    answer("  ?       list the keys");
-    answer("  Ctrl-]  type one Ctrl-] to the guest");
+    log_answer("console: behind Ctrl-] comes one of these keys:");
+    log_answer("  1 to 9  show that guest alone");
+    log_answer("  0       show all guests");
+    log_answer("  h       open the shell");
+    log_answer("  ?       list the keys");
+    log_answer("  Ctrl-]  type one Ctrl-] to the guest");
     for (uint32_t i = 0; i < console_line_count; i++)
-        answer("  guest %u is \"%s\"%s", console_lines[i].number, console_lines[i].name,
-               i == focus_line ? ", which gets what is typed" : "");
+        log_answer("  guest %u is \"%s\"%s", console_lines[i].number, console_lines[i].name,
+                   i == focus_line ? ", which gets what is typed" : "");
 }
 
 /* ---- Another view ---- */
@@ -92,7 +90,7 @@ static void view(bool new_all, uint32_t line)
 static void open_shell(void)
 {
     if (!console_shell_exists()) {
-        answer("console: this version has no shell");
+        log_answer("console: this version has no shell");
         return;
     }
     shell_open = true;
@@ -128,7 +126,7 @@ static void select_guest(uint8_t key)
     uint32_t line = key == '0' ? focus_line : line_of_key(key);
 
     if (line == NOBODY) {
-        answer("console: there is no guest %u with a serial line; Ctrl-] ? lists them", (unsigned)key - '0');
+        log_answer("console: there is no guest %u with a serial line; Ctrl-] ? lists them", (unsigned)key - '0');
         return;
     }
     view(key == '0', line);
@@ -146,7 +144,7 @@ void console_focus(const char *name)
             view(false, i);
     }
     if (one && !found)
-        answer("console: guest \"%s\" has no serial line", name);
+        log_error("console: guest \"%s\" has no serial line", name);
     tell_view();
 }
 
@@ -161,7 +159,7 @@ static void command(uint8_t key)
     else if (key == '?')
         tell_keys();
     else
-        answer("console: that key means nothing behind Ctrl-]; Ctrl-] ? lists the keys");
+        log_answer("console: that key means nothing behind Ctrl-]; Ctrl-] ? lists the keys");
 }
 
 /* A guest that reads slowly gets everything; one that does not read must not stop the next escape key. */

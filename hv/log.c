@@ -12,12 +12,15 @@
 #include "hv/string.h"
 #include "hv/timer.h"
 
-#define LINE_TEXT_MAX 1000u
-
 static const char prefix[] = "bulkhead: ";
+
+#define LINE_TEXT_AT  (sizeof(prefix) - 1)
+#define LINE_TEXT_MAX 1000u
+#define LINE_MAX      (LINE_TEXT_AT + LINE_TEXT_MAX) /* and a newline, in the place of a zero */
+
 static enum log_level highest = LOG_INFO;
 
-_Static_assert(sizeof(prefix) + LINE_TEXT_MAX <= LOG_ROOM_MIN, "a line fits into the least room");
+_Static_assert(LINE_MAX + 1 <= LOG_ROOM_MIN, "a line fits into the least room");
 
 /* What a CPU collects. Touched by that CPU alone. */
 static struct log_room {
@@ -113,25 +116,56 @@ bool log_limit_tell(struct log_limit *limit, uint32_t *left_out)
     return tell;
 }
 
-void log_line(enum log_level level, const char *format, ...)
+/* Ticks since the first line, which the hypervisor says when it starts, whether it is shown or not. */
+static uint64_t ticks_since_start(void)
 {
-    char line[sizeof(prefix) + LINE_TEXT_MAX + 1];
-    char *text = line + sizeof(prefix) - 1;
-    va_list arguments;
+    static uint64_t start_ticks;
+    uint64_t now = machine_ticks();
 
-    if (level > highest)
-        return;
-    memcpy(line, prefix, sizeof(prefix) - 1);
-    va_start(arguments, format);
-    size_t length = format_text_v(text, LINE_TEXT_MAX + 1, format, arguments);
-    va_end(arguments);
-    length = length < LINE_TEXT_MAX ? length : LINE_TEXT_MAX;
+    if (start_ticks == 0)
+        start_ticks = now;
+    return now > start_ticks ? now - start_ticks : 0; /* another CPU's clock may be a little behind */
+}
+
+/* Write a line of LINE_MAX characters and a zero at most, its text from LINE_TEXT_AT on. Returns its length. */
+static size_t compose(char *line, const char *format, va_list arguments)
+{
+    char *text = line + LINE_TEXT_AT;
+
+    memcpy(line, prefix, LINE_TEXT_AT);
+    size_t length = min_u64(format_text_v(text, LINE_TEXT_MAX + 1, format, arguments), LINE_TEXT_MAX);
     for (size_t i = 0; i < length; i++) {
         if ((uint8_t)text[i] < ' ' || text[i] == 0x7f)
             text[i] = '?';
     }
     text[length] = '\0';
-    log_history_add(text);
-    text[length] = '\n';
-    write_line(line, sizeof(prefix) - 1 + length + 1);
+    return LINE_TEXT_AT + length;
+}
+
+void log_line(enum log_level level, const char *format, ...)
+{
+    char line[LINE_MAX + 1];
+    uint64_t ticks = ticks_since_start();
+    va_list arguments;
+
+    if (level > highest)
+        return;
+    va_start(arguments, format);
+    size_t size = compose(line, format, arguments);
+    va_end(arguments);
+    log_history_add(ticks, line + LINE_TEXT_AT);
+    line[size++] = '\n';
+    write_line(line, size);
+}
+
+void log_answer(const char *format, ...)
+{
+    char line[LINE_MAX + 1];
+    va_list arguments;
+
+    va_start(arguments, format);
+    size_t size = compose(line, format, arguments);
+    va_end(arguments);
+    line[size++] = '\n';
+    write_line(line, size);
 }

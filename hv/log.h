@@ -20,6 +20,12 @@ void log_set_level(enum log_level level);
 /* Write one line; the newline is added. Lines over 1000 characters are cut. Never waits for a guest. */
 void log_line(enum log_level level, const char *format, ...) PRINTF_LIKE(2, 3);
 
+/*
+ * Write one line in answer to somebody at the console: whatever the level, and not kept in the log's history, where it
+ * would push out what is worth reading again.
+ */
+void log_answer(const char *format, ...) PRINTF_LIKE(1, 2);
+
 #define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)
 #define log_info(...)  log_line(LOG_INFO, __VA_ARGS__)
 #define log_debug(...) log_line(LOG_DEBUG, __VA_ARGS__)

@@ -10,6 +10,7 @@
 #include "hv/format.h"
 #include "hv/log_history.h"
 #include "hv/plan_describe.h"
+#include "hv/timer.h"
 
 #define LOG_LINES 20u
 
@@ -201,14 +202,17 @@ enum shell_progress shell_run_config(struct shell_job *job)
 
 /* ---- log ---- */
 
+/* The time is converted here, since the first lines are older than the knowledge of the clock's frequency. */
 enum shell_progress shell_run_log(struct shell_job *job)
 {
     char text[LOG_HISTORY_LINE_MAX + 1];
+    uint64_t ticks;
 
     if (job->step == 0)
         job->value = log_history_last(job->has_number ? job->number : LOG_LINES);
-    if (!log_history_next(&job->value, text))
+    if (!log_history_next(&job->value, &ticks, text))
         return SHELL_DONE;
-    shell_print("%s", text);
+    uint64_t ms = ns_from_ticks(ticks) / 1000000;
+    shell_print("[%5lu.%03lu] %s", ms / 1000, ms % 1000, text);
     return SHELL_MORE;
 }

@@ -82,7 +82,10 @@ def test_looking(lab, machine_name):
     registers = shell.run("regs north")
     assert re.search(r"^  rip    0000000000007c[0-9a-f]{2}  rflags", registers, re.MULTILINE)
     assert re.search(r"^  cs   0000  base 0000000000000000  limit 0000ffff", registers, re.MULTILINE)
-    assert 'guest "south": started' in shell.run("log")
+    log = shell.run("log 1000")
+    times = [float(time) for time in re.findall(r"^\[ *(\d+\.\d{3})\] ", log, re.MULTILINE)]
+    assert re.search(r'^\[ +\d+\.\d{3}\] guest "south": started$', log, re.MULTILINE)
+    assert times[0] == 0 and 0 < times[-1] < 100 and "console:" not in log
     assert '[guest.south]\ncpus = [1]\n' in shell.run("config")
     row = r"^south +0 +\d+\.\d +\d+\.\d +0\.0 +\d+ +\d+ +0  (port|host interrupt)$"
     assert re.search(row, shell.run("stats"), re.MULTILINE)

@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 
+#include "hv/log_history.h"
 #include "tests/unit/fake_console.h"
 
 #define LINUX(text) "\033[36mlinux| " text "\033[m\r\n"
@@ -314,6 +315,18 @@ static void keys_that_mean_nothing(void **state)
                  "bulkhead:   guest 2 is \"rt\"\r\n");
 }
 
+/* Changes of view and lists of keys do not push out of the log what is worth reading again. */
+static void answers_are_not_kept(void **state)
+{
+    char text[LOG_HISTORY_LINE_MAX + 1];
+    uint64_t position = 0, time;
+
+    (void)state;
+    start(-1);
+    press("\0352\035?\035z\0359\035h\0350");
+    assert_false(log_history_next(&position, &time, text));
+}
+
 static void answers_whatever_the_log_level(void **state)
 {
     (void)state;
@@ -457,6 +470,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(kept_text_comes_first),
     cmocka_unit_test(typing_follows_the_focus),
     cmocka_unit_test(keys_that_mean_nothing),
+    cmocka_unit_test(answers_are_not_kept),
     cmocka_unit_test(answers_whatever_the_log_level),
     cmocka_unit_test(keys_of_two_devices),
     cmocka_unit_test(deaf_guest_does_not_hold_the_keys),

@@ -13,6 +13,7 @@
 
 #include "hv/console.h"
 #include "hv/log.h"
+#include "hv/log_history.h"
 #include "tests/unit/fake.h"
 
 #define SECOND UINT64_C(1000000000)
@@ -45,6 +46,33 @@ static void a_line_is_one_text(void **state)
     log_error("guest \"%s\" %u", "a\nbulkhead: b", 5);
     log_debug("not shown");
     assert_string_equal(written, "[bulkhead: guest \"a?bulkhead: b\" 5\n]");
+}
+
+/* What is kept of the log: not answers, nor what the level leaves out, and each line with its time. */
+static void lines_are_kept(void **state)
+{
+    char text[LOG_HISTORY_LINE_MAX + 1];
+    uint64_t position = 0, ticks;
+
+    (void)state;
+    fake_machine.ticks = 7 * SECOND;
+    log_debug("not shown"); /* the clock of the log starts with it all the same */
+    fake_machine.ticks += 5;
+    log_info("one");
+    log_set_level(LOG_ERROR);
+    log_answer("%s", "an answer\n");
+    log_info("not shown");
+    fake_machine.ticks -= 6; /* on another CPU */
+    log_error("two");
+    log_set_level(LOG_INFO);
+    assert_string_equal(written, "[bulkhead: one\n][bulkhead: an answer?\n][bulkhead: two\n]");
+    assert_true(log_history_next(&position, &ticks, text));
+    assert_string_equal(text, "one");
+    assert_int_equal(ticks, 5);
+    assert_true(log_history_next(&position, &ticks, text));
+    assert_string_equal(text, "two");
+    assert_int_equal(ticks, 0);
+    assert_false(log_history_next(&position, &ticks, text));
 }
 
 static void lines_stay_together(void **state)
@@ -134,6 +162,7 @@ static void what_is_left_out_is_told(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(lines_are_kept, setup), /* first: it sees the log's first line */
         cmocka_unit_test_setup(a_line_is_one_text, setup),       cmocka_unit_test_setup(lines_stay_together, setup),
         cmocka_unit_test_setup(a_full_room_is_written, setup),   cmocka_unit_test_setup(a_storm_is_slowed, setup),
         cmocka_unit_test_setup(what_is_left_out_is_told, setup),
