@@ -4,8 +4,9 @@
 # and test-unit.
 # Only setup* installs and only build/packages/% downloads; a plain "make" needs neither.
 
-IMAGE  ?= build/bulkhead.elf
-VENDOR ?= amd
+IMAGE ?= build/bulkhead.elf
+
+include tests/arguments.mk
 
 # ---- What has to be installed -------------------------------------------------------------------------
 
@@ -35,12 +36,6 @@ build/packages/%:
 	@tests/tools/fetch_package.sh $* $@ $(folders)
 
 # ---- The demo: a configuration, and the boot modules that it names ------------------------------------
-# CONFIG=path/to/NAME.toml takes another configuration. Its modules are our own guests, a Debian kernel (vmlinuz; KERNEL
-# takes one of your own), a busybox initramfs (initramfs), and the files that MODULES names.
-
-CONFIG     ?= guests/linux-and-timer.toml
-MODULES    ?=
-HV_OPTIONS ?= console=com1
 
 ifdef KERNEL
 .PHONY: build/demo/vmlinuz
@@ -61,13 +56,15 @@ build/demo/initramfs: tests/tools/make_initramfs.sh $(wildcard tests/tools/initr
 
 # What a configuration names is known to the checker, once that is built. So these goals come in a make of their own:
 # "$(call with_modules,GOAL)".
-module_goals := demo-files build/bulkhead.iso boot-amd boot-debug boot-intel
-with_modules  = $(MAKE) -s --no-print-directory $(CHECKER) && $(MAKE) -s --no-print-directory $(1)
+module_goals := demo-files build/bulkhead.iso build/run.iso boot-amd boot-debug boot-intel
+with_modules  = $(MAKE) -s --no-print-directory $(CHECKER) && \
+                { $(CHECKER) --list-modules $(CONFIG) > /dev/null || { echo "$(CONFIG) must be right first." >&2; exit 1; }; } && \
+                $(MAKE) -s --no-print-directory $(1)
 
 ifneq ($(filter $(module_goals),$(MAKECMDGOALS)),)
 module_names := $(shell $(CHECKER) --list-modules $(CONFIG))
 ifneq ($(.SHELLSTATUS),0)
-$(error nothing is booted: $(CONFIG) must be right first)
+$(error $(CONFIG) must be right first)
 endif
 CPUS         ?= $(shell $(CHECKER) --count-cpus $(CONFIG))
 all_modules  := $(MODULES) build/demo/vmlinuz build/demo/initramfs $(GUEST_IMAGES)
@@ -83,23 +80,28 @@ demo:
 
 demo-files: $(demo_files)
 
-# Another CONFIG is not a newer file, so it is always made.
-.PHONY: build/bulkhead.iso
-build/bulkhead.iso: $(IMAGE) $(demo_files) tests/tools/make_iso.sh
-	@tests/tools/make_iso.sh $@ $(IMAGE) "$(HV_OPTIONS)" $(demo_files)
+# An emulator ends when its machine goes off, and its terminal keeps what was said; a real machine that went off after
+# a mistake would take the message with it. HV_OPTIONS comes behind, so that it has the last word.
+emulator_options = on_error=poweroff $(HV_OPTIONS)
+
+# Another CONFIG is not a newer file, so both are always made.
+.PHONY: build/bulkhead.iso build/run.iso
+build/bulkhead.iso: iso_options = $(HV_OPTIONS)
+build/run.iso: iso_options = $(emulator_options)
+build/bulkhead.iso build/run.iso: $(IMAGE) $(demo_files) tests/tools/make_iso.sh
+	@tests/tools/make_iso.sh $@ $(IMAGE) "$(iso_options)" $(demo_files)
 
 # ---- Running it ---------------------------------------------------------------------------------------
 
 empty       :=
 comma       := ,
-MEMORY_MB   ?= 1024
 # What QEMU's emulation lacks of an EPYC is named here, or it would warn about each.
 qemu_absent := rdseed sha-ni fxsr-opt misalignsse 3dnowprefetch osvw topoext nrip-save xsavec
 QEMU_CPU    ?= EPYC,+svm,+npt$(subst $(empty) ,,$(addprefix $(comma)-,$(qemu_absent)))
 QEMU        ?= qemu-system-x86_64
 qemu        = $(QEMU) -accel tcg -cpu $(QEMU_CPU) -machine pc -m $(MEMORY_MB) -smp $(CPUS) -nic none -no-reboot \
               -display none -serial mon:stdio
-qemu_demo   = $(qemu) -kernel $(IMAGE) -append "$(HV_OPTIONS)" -initrd "$(subst $(empty) ,$(comma),$(strip $(demo_files)))"
+qemu_demo   = $(qemu) -kernel $(IMAGE) -append "$(emulator_options)" -initrd "$(subst $(empty) ,$(comma),$(strip $(demo_files)))"
 
 .PHONY: run run-amd run-intel debug iso boot-amd boot-intel boot-debug
 run: run-$(VENDOR)
@@ -115,9 +117,9 @@ boot-amd: $(IMAGE) $(demo_files)
 run-intel: setup-intel
 	@$(call with_modules,boot-intel)
 
-boot-intel: build/bulkhead.iso
+boot-intel: build/run.iso
 	@echo "Booting in Bochs (VT-x), about ten times slower than QEMU. Ctrl-A X ends the emulator."
-	@/usr/bin/python3 tests/system/bochs_terminal.py --iso build/bulkhead.iso --memory $(MEMORY_MB) --cpus $(CPUS)
+	@/usr/bin/python3 tests/system/bochs_terminal.py --iso build/run.iso --memory $(MEMORY_MB) --cpus $(CPUS)
 
 debug: setup
 	@$(call with_modules,boot-debug)
