@@ -21,7 +21,7 @@
 #define HOLE_BASE      GIB(3)
 #define HOLE_END       GIB(4)
 #define FIRMWARE_SIZE  KIB(128) /* ACPI tables, at the top of RAM below the hole */
-#define IMAGE_SIZE     MIB(1)   /* with its zeroed part; nothing else is placed in finer steps */
+#define IMAGE_SIZE     MIB(2)   /* with its zeroed part, rounded up */
 
 void check_module_add(struct check_options *options, const char *name, uint64_t size)
 {
