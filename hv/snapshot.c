@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Three values a row, as wide as 80 columns allow; then a row for each segment.
+ * Three values a row, as wide as 80 columns allow; then a row for each segment and descriptor table.
  */
 #include "hv/snapshot.h"
 
@@ -10,8 +10,9 @@
 #define VALUES        23u
 #define VALUES_A_LINE 3u
 #define VALUE_LINES   ((VALUES + VALUES_A_LINE - 1) / VALUES_A_LINE)
+#define TABLES        2u
 
-_Static_assert(SNAPSHOT_LINES == VALUE_LINES + SEGMENT_COUNT, "all that there is");
+_Static_assert(SNAPSHOT_LINES == VALUE_LINES + SEGMENT_COUNT + TABLES, "all that there is");
 
 void snapshot_take(struct vcpu *vcpu, struct snapshot *snapshot)
 {
@@ -26,6 +27,8 @@ void snapshot_take(struct vcpu *vcpu, struct snapshot *snapshot)
     snapshot->efer = vcpu_read(vcpu, VCPU_EFER);
     for (unsigned i = 0; i < SEGMENT_COUNT; i++)
         virt->read_segment(vcpu, (enum segment)i, &snapshot->segments[i]);
+    virt->read_table(vcpu, false, &snapshot->gdtr);
+    virt->read_table(vcpu, true, &snapshot->idtr);
 }
 
 static struct snapshot_text values_line(const struct snapshot *snapshot, uint32_t number)
@@ -48,6 +51,15 @@ static struct snapshot_text values_line(const struct snapshot *snapshot, uint32_
     return line;
 }
 
+static struct snapshot_text table_line(const char *name, const struct table_register *table)
+{
+    struct snapshot_text line = {""};
+
+    (void)format_text(line.text, sizeof(line.text), "%-9s  base %016llx  limit %08x", name,
+                      (unsigned long long)table->base, table->limit);
+    return line;
+}
+
 struct snapshot_text snapshot_line(const struct snapshot *snapshot, uint32_t number)
 {
     static const char *const names[SEGMENT_COUNT] = {"es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr"};
@@ -56,6 +68,8 @@ struct snapshot_text snapshot_line(const struct snapshot *snapshot, uint32_t num
     if (number < VALUE_LINES)
         return values_line(snapshot, number);
     number -= VALUE_LINES;
+    if (number >= SEGMENT_COUNT)
+        return number == SEGMENT_COUNT ? table_line("gdtr", &snapshot->gdtr) : table_line("idtr", &snapshot->idtr);
     const struct segment_register *segment = &snapshot->segments[number];
     (void)format_text(line.text, sizeof(line.text), "%-4s %04x  base %016llx  limit %08x  attributes %05x",
                       names[number], segment->selector, (unsigned long long)segment->base, segment->limit,

@@ -549,6 +549,8 @@ static void while_paused(void)
         assert_int_equal(vcpu->snapshots, 2);
         assert_int_equal(vcpu->snapshot.rip, 0x1234);
         assert_int_equal(vcpu->snapshot.segments[SEGMENT_CS].selector, 8);
+        assert_int_equal(vcpu->snapshot.gdtr.limit, 0x7f);
+        assert_int_equal(vcpu->snapshot.idtr.limit, 0xfff);
         vcpu_request(vcpu, REQUEST_NMI);
         break;
     case 5:
@@ -576,6 +578,8 @@ static void a_paused_vcpu_waits(void **state)
 {
     (void)state;
     guest->watchdog_ticks = 1;
+    backend->gdtr.limit = 0x7f;
+    backend->idtr.limit = 0xfff;
     backend->on_run = pause_at_once;
     fake_machine.on_wait = while_paused;
     vcpu_run(vcpu);
