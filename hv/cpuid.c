@@ -351,7 +351,8 @@ enum verdict cpuid_exit(struct vcpu *vcpu, struct vmexit *exit)
     uint32_t leaf = (uint32_t)vcpu->gpr[GPR_RAX];
     const struct cpuid_result *block = block_of(leaf);
 
-    (void)exit;
+    exit->cpuid.leaf = leaf;
+    exit->cpuid.subleaf = (uint32_t)vcpu->gpr[GPR_RCX];
     if (block != NULL && !is_dynamic(leaf))
         return answer(vcpu, &block[leaf % LEAVES_MAX]);
     if (leaf != 1)

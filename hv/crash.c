@@ -37,7 +37,7 @@ static void print_trace(struct vcpu *vcpu)
     log_error("  the last %u exits, oldest first:", count);
     for (uint32_t i = vcpu->trace_next - count; i != vcpu->trace_next; i++) {
         char text[EXIT_TEXT_SIZE];
-        exit_text(&vcpu->trace[i % EXIT_TRACE_SIZE], text);
+        exit_text(vcpu->guest, &vcpu->trace[i % EXIT_TRACE_SIZE], text);
         log_error("    %s", text);
     }
 }

@@ -107,22 +107,27 @@ static enum verdict exit_pio(struct vcpu *vcpu, struct vmexit *exit)
 
 static enum verdict exit_msr_read(struct vcpu *vcpu, struct vmexit *exit)
 {
-    uint64_t value;
+    struct exit_msr *msr = &exit->msr;
 
-    if (msr_policy_read(vcpu, (uint32_t)vcpu->gpr[GPR_RCX], &value) != 0)
+    *msr = (struct exit_msr){.index = (uint32_t)vcpu->gpr[GPR_RCX]};
+    msr->refused = msr_policy_read(vcpu, msr->index, &msr->value) != 0;
+    if (msr->refused)
         return raise_protection(vcpu, exit);
-    vcpu->gpr[GPR_RAX] = (uint32_t)value;
-    vcpu->gpr[GPR_RDX] = value >> 32;
+    vcpu->gpr[GPR_RAX] = (uint32_t)msr->value;
+    vcpu->gpr[GPR_RDX] = msr->value >> 32;
     return RESUME_AFTER;
 }
 
 static enum verdict exit_msr_write(struct vcpu *vcpu, struct vmexit *exit)
 {
-    uint64_t value = (uint64_t)(uint32_t)vcpu->gpr[GPR_RDX] << 32 | (uint32_t)vcpu->gpr[GPR_RAX];
+    struct exit_msr *msr = &exit->msr;
 
-    if (msr_policy_write(vcpu, (uint32_t)vcpu->gpr[GPR_RCX], value) != 0)
-        return raise_protection(vcpu, exit);
-    return RESUME_AFTER;
+    *msr = (struct exit_msr){
+        .index = (uint32_t)vcpu->gpr[GPR_RCX],
+        .value = (uint64_t)(uint32_t)vcpu->gpr[GPR_RDX] << 32 | (uint32_t)vcpu->gpr[GPR_RAX],
+    };
+    msr->refused = msr_policy_write(vcpu, msr->index, msr->value) != 0;
+    return msr->refused ? raise_protection(vcpu, exit) : RESUME_AFTER;
 }
 
 static enum verdict exit_memory(struct vcpu *vcpu, struct vmexit *exit)

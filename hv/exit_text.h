@@ -8,9 +8,13 @@
 #include "hv/types.h"
 #include "hv/virt.h"
 
-/* Write where and why it exited into `text` of EXIT_TEXT_SIZE bytes: "0xfff0  port 0x3f8: writes 1 byte (reason 0x7b)".
+struct guest;
+
+/*
+ * Write where and why a guest exited into `text` of EXIT_TEXT_SIZE bytes:
+ * "0xfff0  port 0x3f8 (uart): writes 1 byte (reason 0x7b)".
  */
-#define EXIT_TEXT_SIZE 128u
-void exit_text(const struct vmexit *exit, char *text);
+#define EXIT_TEXT_SIZE 160u
+void exit_text(const struct guest *guest, const struct vmexit *exit, char *text);
 
 #endif

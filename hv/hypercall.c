@@ -194,7 +194,7 @@ static int serve(struct vcpu *vcpu)
 
 enum verdict hypercall_exit(struct vcpu *vcpu, struct vmexit *exit)
 {
-    (void)exit;
+    exit->hypercall.number = (uint32_t)vcpu->gpr[GPR_RAX];
     vcpu->gpr[GPR_RAX] = (uint64_t)(int64_t)serve(vcpu);
     return RESUME_AFTER;
 }

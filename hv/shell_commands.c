@@ -33,12 +33,13 @@ const struct shell_command shell_commands[] = {
      .run = shell_run_stats,
      .until_key = true},
     {.name = "exits",
-     .usage = "GUEST",
-     .summary = "shows the last exits of each CPU of a guest",
-     .details =
-         "Oldest first: the address of the instruction, what it did, the processor's reason number. The guest is "
-         "not held up; its exits of this very moment are missing.",
+     .usage = "GUEST [COUNT]",
+     .summary = "shows the last (COUNT) exits of each CPU of a guest",
+     .details = "At most 32 are kept. Oldest first: the address of the instruction, what it did, with which register, "
+                "leaf or device, and the processor's reason number. The guest is not held up; its exits of this very "
+                "moment are missing.",
      .argument = SHELL_ONE_GUEST,
+     .number = "a number of exits",
      .run = shell_run_exits},
     {.name = "regs",
      .usage = "GUEST [CPU]",

@@ -42,19 +42,25 @@ enum shell_progress shell_run_exits(struct shell_job *job)
 {
     char text[EXIT_TEXT_SIZE];
 
+    if (job->has_number && (job->number == 0 || job->number > EXIT_TRACE_SIZE)) {
+        shell_print("exits: %u is not between 1 and %u, as many as are kept", job->number, EXIT_TRACE_SIZE);
+        return SHELL_DONE;
+    }
     if (job->phase == 0) {
         if (job->vcpu == job->guest->vcpu_count)
             return SHELL_DONE;
         copy_trace(job->guest->vcpus[job->vcpu]);
-        shell_print("guest \"%s\", its CPU %u: %u exits, oldest first", job->guest->name, job->vcpu,
-                    trace_end - trace_first);
+        if (job->has_number && job->number < trace_end - trace_first)
+            trace_first = trace_end - job->number;
+        shell_print("guest \"%s\", its CPU %u: %u exit%s, oldest first", job->guest->name, job->vcpu,
+                    trace_end - trace_first, trace_end - trace_first == 1 ? "" : "s");
         job->phase = 1;
         job->seen = trace_first;
     } else if (job->seen == trace_end) {
         job->phase = 0;
         job->vcpu++;
     } else {
-        exit_text(&trace[job->seen++ % EXIT_TRACE_SIZE], text);
+        exit_text(job->guest, &trace[job->seen++ % EXIT_TRACE_SIZE], text);
         shell_print("  %s", text);
     }
     return SHELL_MORE;

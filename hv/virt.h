@@ -203,6 +203,20 @@ struct exit_task_switch {
     uint8_t source; /* 0 CALL, 1 IRET, 2 JMP, 3 IDT gate */
 };
 
+struct exit_cpuid {
+    uint32_t leaf, subleaf;
+};
+
+struct exit_msr {
+    uint32_t index;
+    bool refused;   /* the guest got #GP */
+    uint64_t value; /* written, or what the guest got */
+};
+
+struct exit_hypercall {
+    uint32_t number;
+};
+
 struct entry_state;
 
 struct exit_entry_failure {
@@ -226,6 +240,10 @@ struct vmexit {
         struct exit_exception exception;
         struct exit_task_switch task_switch;
         struct exit_entry_failure entry_failure;
+        /* Noted by the handlers, for the trace: */
+        struct exit_cpuid cpuid;
+        struct exit_msr msr;
+        struct exit_hypercall hypercall;
     };
 };
 

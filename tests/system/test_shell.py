@@ -77,11 +77,13 @@ def test_looking(lab, machine_name):
     assert re.search(r"^stats \[GUEST\]", shell.run("help"), re.MULTILINE)
     assert "CPU 1, core 1: guest \"south\"" in shell.run("map")
     assert re.search(r'^  2  the hypervisor +the shell and the console$', shell.run("cpus"), re.MULTILINE)
-    exit_line = r"^  0x7c\w\w  (port 0x3f8: writes 1 byte|host interrupt) \(reason 0x\w+\)$"
+    exit_line = r"^  0x7c\w\w  (port 0x3f8 \(uart\): writes 1 byte|host interrupt) \(reason 0x\w+\)$"
     assert re.search(exit_line, shell.run("exits south"), re.MULTILINE)
+    assert len(re.findall(exit_line, shell.run("exits south 1"), re.MULTILINE)) == 1
     registers = shell.run("regs north")
     assert re.search(r"^  rip    0000000000007c[0-9a-f]{2}  rflags", registers, re.MULTILINE)
     assert re.search(r"^  cs   0000  base 0000000000000000  limit 0000ffff", registers, re.MULTILINE)
+    assert re.search(r"^  idtr       base 0000000000000000  limit 0000[0-9a-f]{4}$", registers, re.MULTILINE)
     log = shell.run("log 1000")
     times = [float(time) for time in re.findall(r"^\[ *(\d+\.\d{3})\] ", log, re.MULTILINE)]
     assert re.search(r'^\[ +\d+\.\d{3}\] guest "south": started$', log, re.MULTILINE)

@@ -97,6 +97,8 @@ static void assert_exit_agrees(struct vcpu *vcpu, uint32_t leaf, uint32_t sublea
     vcpu->gpr[GPR_RCX] = UINT64_C(0xbeef00000000) | subleaf;
     vcpu->gpr[GPR_RBX] = vcpu->gpr[GPR_RDX] = UINT64_MAX;
     assert_int_equal(cpuid_exit(vcpu, &exit), RESUME_AFTER);
+    assert_int_equal(exit.cpuid.leaf, leaf); /* for the trace */
+    assert_int_equal(exit.cpuid.subleaf, subleaf);
     if (vcpu->gpr[GPR_RAX] != policy.eax || vcpu->gpr[GPR_RBX] != policy.ebx || vcpu->gpr[GPR_RCX] != policy.ecx ||
         vcpu->gpr[GPR_RDX] != policy.edx)
         fail_msg("leaf 0x%x, subleaf 0x%x", leaf, subleaf);

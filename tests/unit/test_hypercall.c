@@ -67,6 +67,7 @@ static int64_t call(uint64_t number, uint64_t rbx, uint64_t rcx)
     vcpu->gpr[GPR_RCX] = rcx;
     memcpy(before, vcpu->gpr, sizeof(before));
     assert_int_equal(hypercall_exit(vcpu, &exit), RESUME_AFTER);
+    assert_int_equal(exit.hypercall.number, (uint32_t)number); /* for the trace */
     int64_t result = (int64_t)vcpu->gpr[GPR_RAX];
     bool answers = result == 0;
     for (unsigned i = 0; i < GPR_COUNT; i++) {

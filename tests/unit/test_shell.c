@@ -14,6 +14,7 @@
 #include "hv/config.h"
 #include "hv/console.h"
 #include "hv/control.h"
+#include "hv/exit_text.h"
 #include "hv/log.h"
 #include "hv/log_history.h"
 #include "hv/shell.h"
@@ -144,6 +145,8 @@ void vcpu_request(struct vcpu *vcpu, uint32_t requests)
         ask("press", vcpu->guest);
     if (requests == REQUEST_SNAPSHOT && cpus_answer) {
         vcpu->snapshot.rip = 0x1000 + vcpu->cpu;
+        vcpu->snapshot.gdtr = (struct table_register){0xffff800000001000, 0x7f};
+        vcpu->snapshot.idtr = (struct table_register){0x2000, 0xfff};
         vcpu->snapshots += 2;
     }
 }
@@ -553,6 +556,69 @@ static void shows_the_trace_in_words(void **state)
     guests[1].state = GUEST_STOPPED;
     assert_answers("exits rt", "32 exits, oldest first\r\n  0x5044 ");
     assert_answers("exits linux", "its CPU 1: 0 exits");
+    /* Only the last. */
+    text = answer_to("exits rt 2");
+    assert_non_null(strstr(text, "its CPU 0: 2 exits, oldest first\r\n  0x7c00  port"));
+    assert_answers("exits rt 32", "its CPU 0: 32 exits, oldest first\r\n  0x5044 ");
+    assert_answers("exits rt 0", "exits: 0 is not between 1 and 32, as many as are kept\r\n\r\033[K");
+    assert_answers("exits rt 33", "exits: 33 is not between 1 and 32");
+    assert_answers("exits rt few", "\"few\" is not a number of exits");
+    vcpus[1].trace_next = 3;
+    assert_answers("exits linux 7", "its CPU 1: 2 exits, oldest first"); /* there are no more */
+}
+
+/* Of what there are many of one kind, which one it was, and who answers. */
+static void the_trace_tells_which(void **state)
+{
+    static const struct device_ops lapic = {.name = "lapic"}, uart = {.name = "uart"};
+    static const struct bus_ops no_access;
+    static struct device devices[] = {{.ops = &lapic}, {.ops = &uart}};
+    static const struct {
+        struct vmexit exit;
+        const char *text;
+    } cases[] = {
+        {{.kind = EXIT_MEMORY, .memory = {.address = 0xfee000b0, .write = true}},
+         "device memory: writes 0xfee000b0 (lapic)"},
+        {{.kind = EXIT_MEMORY, .memory = {.address = 0xfee01000}}, "device memory: reads 0xfee01000"},
+        {{.kind = EXIT_MEMORY, .memory = {.address = 0xfee00fff, .page_walk = true, .delivering = true}},
+         "device memory: reads 0xfee00fff (lapic), walking page tables, delivering an event"},
+        {{.kind = EXIT_PIO, .io = {.port = 0x3ff, .size = 2, .in = true, .repeat = true}},
+         "port 0x3ff (uart): repeatedly reads 2 bytes"},
+        {{.kind = EXIT_PIO, .io = {.port = 0x80, .size = 1}}, "port 0x80: writes 1 byte"},
+        {{.kind = EXIT_MSR_READ, .msr = {.index = 0x1b, .value = 0xfee00900}}, "RDMSR 0x1b: gets 0xfee00900"},
+        {{.kind = EXIT_MSR_READ, .msr = {.index = 0xc0010117, .refused = true}}, "RDMSR 0xc0010117: #GP"},
+        {{.kind = EXIT_MSR_WRITE, .msr = {.index = 0x6e0, .value = UINT64_MAX}}, "WRMSR 0x6e0: 0xffffffffffffffff"},
+        {{.kind = EXIT_MSR_WRITE, .msr = {.index = 0xc0000080, .value = 2, .refused = true}},
+         "WRMSR 0xc0000080: 0x2, #GP"},
+        {{.kind = EXIT_CPUID, .cpuid = {0xd, 1}}, "CPUID leaf 0xd, subleaf 0x1"},
+        {{.kind = EXIT_HYPERCALL, .hypercall = {0x424b0004}}, "hypercall 0x424b0004"},
+        {{.kind = EXIT_CR_WRITE, .reg = {.number = 4}}, "MOV to CR4"},
+    };
+    struct vcpu *vcpu = &vcpus[2];
+    const char *text;
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(devices); i++)
+        devices[i].guest = &guests[1];
+    assert_int_equal(device_claim_memory(&devices[0], 0xfee00000, PAGE_SIZE, 4, &no_access), 0);
+    assert_int_equal(device_claim_ports(&devices[1], 0x3f8, 8, 1, &no_access), 0);
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        vcpu->trace[i] = cases[i].exit;
+        vcpu->trace[i].rip = UINT64_MAX;
+        vcpu->trace[i].reason = 0x77;
+    }
+    vcpu->trace_next = ARRAY_SIZE(cases) + 1;
+    text = answer_to("exits rt");
+    assert_narrow(text);
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        char line[EXIT_TEXT_SIZE];
+        exit_text(&guests[1], &cases[i].exit, line);
+        assert_int_equal(strncmp(line, "0x0  ", 5), 0);
+        assert_int_equal(strncmp(line + 5, cases[i].text, strlen(cases[i].text)), 0);
+        assert_string_equal(line + 5 + strlen(cases[i].text), " (reason 0x0)");
+        if (strlen(cases[i].text) < 40)
+            assert_non_null(strstr(text, cases[i].text));
+    }
 }
 
 static void registers_are_asked_for(void **state)
@@ -565,6 +631,8 @@ static void registers_are_asked_for(void **state)
     assert_narrow(text);
     assert_non_null(strstr(text, "its CPU 0, which runs:\r\n  rip    0000000000001001"));
     assert_non_null(strstr(text, "its CPU 1, which was not started by the guest:\r\n  rip    0000000000001002"));
+    assert_non_null(strstr(text, "\r\n  gdtr       base ffff800000001000  limit 0000007f\r\n"
+                                 "  idtr       base 0000000000002000  limit 00000fff\r\n"));
     text = answer_to("regs linux 1");
     assert_null(strstr(text, "its CPU 0"));
     assert_non_null(strstr(text, "its CPU 1"));
@@ -841,6 +909,7 @@ int main(void)
         cmocka_unit_test_setup(stop_does_not_wait_for_the_deaf, setup),
         cmocka_unit_test_setup(stop_is_not_forgotten, setup),
         cmocka_unit_test_setup(shows_the_trace_in_words, setup),
+        cmocka_unit_test_setup(the_trace_tells_which, setup),
         cmocka_unit_test_setup(registers_are_asked_for, setup),
         cmocka_unit_test_setup(map_cpus_and_config, setup),
         cmocka_unit_test_setup(log_shows_the_last_lines, setup),
