@@ -107,18 +107,21 @@ static void press_power_button(struct guest *guest)
     __atomic_store_n(&guest->button, heard ? GUEST_BUTTON_HEARD : GUEST_BUTTON_UNHEARD, __ATOMIC_RELEASE);
 }
 
-/* Wait while the guest is paused, unless it is to stop. Returns the requests, with those that came meanwhile. */
+/*
+ * Wait while the guest is paused, unless it is to stop. Returns the requests, with those that came meanwhile. All of it
+ * is sleep: no exit shall have taken what this CPU does besides, which may be the monitor's.
+ */
 static uint32_t wait_while_paused(struct vcpu *vcpu, uint32_t requests)
 {
+    stats_sleep(&vcpu->stats, machine_ticks());
     while (__atomic_load_n(&vcpu->guest->paused, __ATOMIC_ACQUIRE) != 0 && (requests & REQUEST_STOP) == 0) {
         if ((requests & REQUEST_SNAPSHOT) != 0)
             take_snapshot(vcpu);
         requests &= ~(uint32_t)REQUEST_SNAPSHOT;
-        stats_sleep(&vcpu->stats, machine_ticks());
         monitor_wait(&vcpu->requests, TIMER_NEVER);
-        stats_wake(&vcpu->stats, machine_ticks());
         requests |= __atomic_exchange_n(&vcpu->requests, 0, __ATOMIC_SEQ_CST);
     }
+    stats_wake(&vcpu->stats, machine_ticks());
     watchdog_heartbeat(vcpu->guest); /* what it missed was not its fault */
     return requests | REQUEST_TIMERS;
 }

@@ -590,6 +590,32 @@ static void a_paused_vcpu_waits(void **state)
     assert_int_equal(guest->heartbeat_ticks, fake_machine.ticks);
 }
 
+static uint64_t first_wait_ticks, last_wait_ticks;
+
+static void resume_later(void)
+{
+    if (fake_machine.waits == 1)
+        first_wait_ticks = fake_machine.ticks;
+    if (fake_machine.waits < 100)
+        return;
+    guest->paused = 0;
+    vcpu_request(vcpu, REQUEST_PAUSE);
+    last_wait_ticks = fake_machine.ticks;
+}
+
+/* However often something wakes its CPU meanwhile. */
+static void a_pause_is_all_sleep(void **state)
+{
+    (void)state;
+    backend->on_run = pause_at_once;
+    fake_machine.on_wait = resume_later;
+    fake_machine.ticks_per_look = 10;
+    vcpu_run(vcpu);
+    fake_machine.ticks_per_look = 0;
+    assert_int_equal(fake_machine.waits, 100);
+    assert_true(stats_halted(&vcpu->stats, fake_machine.ticks) >= last_wait_ticks - first_wait_ticks);
+}
+
 static void stop_while_paused(void)
 {
     vcpu_request(vcpu, REQUEST_STOP);
@@ -977,6 +1003,7 @@ int main(void)
         WITH_GUEST(requests_are_served_between_entries),
         WITH_GUEST(the_power_button_reaches_the_device_that_has_one),
         WITH_GUEST(a_paused_vcpu_waits),
+        WITH_GUEST(a_pause_is_all_sleep),
         WITH_GUEST(a_stop_ends_a_pause),
         WITH_GUEST(a_late_kick_loses_no_event),
         WITH_GUEST(timers_expire_and_are_armed_again),
