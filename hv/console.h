@@ -5,7 +5,9 @@
  *
  * With one guest the console is its serial line, byte for byte. With several it shows either all, each line behind its
  * guest's name, or one byte for byte, and Ctrl-] and a digit choose. What a guest writes while it is not shown is kept,
- * CONSOLE_KEPT_SIZE bytes of it, and shown when its turn comes. Lines of the hypervisor come in between in every view.
+ * CONSOLE_KEPT_SIZE bytes of it, and shown when its turn comes. An unfinished line (a prompt) that another's came
+ * behind is begun again when its guest goes on with it, and when its guest is shown alone. Lines of the hypervisor come
+ * in between in every view.
  */
 #ifndef HV_CONSOLE_H
 #define HV_CONSOLE_H
@@ -36,7 +38,8 @@ struct console_driver {
 struct console_port {
     struct ring out;
     struct ring in;
-    uint32_t wants_room; /* set by the model when it found `out` full; the console clears it and calls `changed` */
+    uint32_t life_begins; /* where in `out`; console_restart sets it */
+    uint32_t wants_room;  /* set by the model when it found `out` full; the console clears it and calls `changed` */
     void (*changed)(void *context);
     void *context;
 };
@@ -48,6 +51,11 @@ int console_add_driver(const struct console_driver *driver);
 /* A serial line for a guest, before guests run, valid for good. Returns NULL when there are GUESTS_MAX. */
 #define CONSOLE_KEPT_SIZE 65536u /* bytes that a guest wrote and nobody has seen; a power of two */
 struct console_port *console_attach(struct guest *guest, void (*changed)(void *context), void *context);
+
+/*
+ * The guest starts anew: a line that it left unfinished is over. By the UART model, with device access serialised.
+ */
+void console_restart(struct console_port *port);
 
 /* True when the guest has a serial line. */
 bool console_has_line(const struct guest *guest);

@@ -11,8 +11,8 @@
 #define SILENCE_MS  10u  /* a stream that is silent for so long has left its line open on purpose (a prompt) */
 #define PATIENCE_MS 500u /* the hypervisor waits so long at most for the end of a line */
 
-/* One byte can end another's line and its own, name its guest twice and be a tab: that much room is asked for. */
-#define STAGE_STEP 128u
+/* One byte can end another's line, name its guest, begin its line again and be a tab: that much room is asked for. */
+#define STAGE_STEP (CONSOLE_PLAIN_STEP_MAX + 80u)
 
 #define COMPOSE_MAX 1024u /* bytes of one call; without a living device there is always room */
 
@@ -40,7 +40,9 @@ static uint32_t piece_writer, piece_left;
 static uint32_t last_guest;
 
 static bool view_changed;
+static bool stream_begins; /* of the new view nothing is shown yet but what the hypervisor says */
 static bool terminal_lent; /* a guest's bytes have gone to the terminal as they are */
+static struct console_sequence terminal_sequence; /* into which they have brought it */
 
 static void stage_text(const char *text)
 {
@@ -81,7 +83,7 @@ static uint32_t writer_used(uint32_t writer)
 
 static bool inside_sequence(uint32_t writer)
 {
-    return is_guest(writer) && console_sequence_open(&line_of(writer)->plain);
+    return is_guest(writer) && console_sequence_open(&terminal_sequence);
 }
 
 /* The hypervisor has text; may it break into the stream's open line? */
@@ -142,16 +144,21 @@ static void end_line(void)
     line_open = line_coloured = false;
 }
 
+static void cancel_sequence(void)
+{
+    console_stage(CANCEL);
+    terminal_sequence = (struct console_sequence){0};
+}
+
 /* Another is next: to column 0, wherever the last writer has left the cursor. */
 static void break_line(void)
 {
     if (!line_open)
         return;
     if (is_guest(line_owner)) {
-        struct console_plain *plain = &line_of(line_owner)->plain;
-        if (!line_coloured && console_sequence_open(plain))
-            console_stage(CANCEL);
-        console_plain_break(plain);
+        if (!line_coloured && console_sequence_open(&terminal_sequence))
+            cancel_sequence();
+        console_plain_break(&line_of(line_owner)->plain);
     }
     if (line_owner == WRITER_SHELL)
         console_shell_disturbed();
@@ -186,13 +193,23 @@ static void begin_line(uint32_t writer)
     line_open = line_coloured = true;
 }
 
+/* A guest's next byte, and what it is on a screen that is shared. */
+static uint8_t take_of_guest(uint32_t writer, uint8_t characters[CONSOLE_PLAIN_STEP_MAX], size_t *count)
+{
+    struct console_plain *plain = console_line_plain(line_of(writer)); /* before the byte is taken */
+    uint8_t byte = console_line_take(line_of(writer));
+
+    *count = console_plain_step(plain, byte, characters);
+    return byte;
+}
+
 static void stage_named(uint32_t writer)
 {
-    struct console_line *line = line_of(writer);
     uint8_t characters[CONSOLE_PLAIN_STEP_MAX];
+    size_t count;
 
     piece_left--;
-    size_t count = console_plain_step(&line->plain, console_line_take(line), characters);
+    (void)take_of_guest(writer, characters, &count);
     for (size_t i = 0; i < count; i++) {
         if (!line_open || line_owner != writer)
             begin_line(writer);
@@ -203,16 +220,34 @@ static void stage_named(uint32_t writer)
     }
 }
 
+/* A guest that has the terminal for itself goes on in the line that it left unfinished: its prompt stands there. */
+static void begin_stream(void)
+{
+    uint32_t writer = stream_writer();
+    uint8_t characters[CONSOLE_PLAIN_AGAIN_MAX];
+
+    stream_begins = false;
+    if (!is_guest(writer) || console_line_count == 1) /* the only guest's line is shown byte for byte, and once */
+        return;
+    size_t size = console_plain_unfinished(console_line_plain(line_of(writer)), characters);
+    for (size_t i = 0; i < size; i++)
+        console_stage(characters[i]);
+    line_owner = writer;
+    line_open = size > 0;
+}
+
 static void stage_stream(uint32_t writer)
 {
+    uint8_t characters[CONSOLE_PLAIN_STEP_MAX];
+    size_t count;
     uint8_t byte = writer == WRITER_OWN     ? console_own_take()
                    : writer == WRITER_SHELL ? console_shell_take()
-                                            : console_line_take(line_of(writer));
+                                            : take_of_guest(writer, characters, &count);
 
     if (line_owner != writer)
         break_line();
     if (is_guest(writer)) {
-        (void)console_sequence_step(&line_of(writer)->plain, byte);
+        (void)console_sequence_step(&terminal_sequence, byte);
         terminal_lent = true;
     } else if (byte == '\n') {
         console_stage('\r');
@@ -228,12 +263,13 @@ static void stage_stream(uint32_t writer)
 static void leave_view(void)
 {
     if (terminal_lent) {
-        console_stage(CANCEL);
+        cancel_sequence();
         stage_text(terminal_sane);
     }
     break_line();
     piece_left = 0;
     view_changed = terminal_lent = false;
+    stream_begins = true;
 }
 
 uint32_t console_compose(uint64_t now, bool hurry)
@@ -244,6 +280,8 @@ uint32_t console_compose(uint64_t now, bool hurry)
         if (view_changed)
             leave_view();
         uint32_t writer = choose(now, hurry);
+        if (stream_begins && writer != WRITER_OWN)
+            begin_stream();
         if (writer == WRITER_NONE)
             break;
         if (is_guest(writer) && stream_writer() == WRITER_NONE)
@@ -259,7 +297,7 @@ bool console_compose_remains(void)
 {
     uint32_t stream = stream_writer();
 
-    if (view_changed || console_own_used() > 0 || (stream != WRITER_NONE && writer_used(stream) > 0))
+    if (view_changed || stream_begins || console_own_used() > 0 || (stream != WRITER_NONE && writer_used(stream) > 0))
         return true;
     for (uint32_t i = 0; i < console_line_count && stream == WRITER_NONE; i++) {
         if (console_line_used(&console_lines[i]) > 0)

@@ -20,9 +20,9 @@ struct console_line {
     struct console_port port;
     uint8_t kept[CONSOLE_KEPT_SIZE];
     uint32_t kept_head, kept_tail;
-    uint64_t lost_bytes; /* the oldest of what was kept */
-    struct console_plain plain;
-    uint32_t seen_head; /* of port.out, when last looked at */
+    uint64_t lost_bytes;        /* the oldest of what was kept */
+    struct console_plain plain; /* fed by whoever takes a byte, in every view */
+    uint32_t seen_head;         /* of port.out, when last looked at */
     uint64_t seen_ticks;
 };
 
@@ -32,6 +32,9 @@ extern uint32_t console_line_count;
 /* Bytes to show, and the next one of them (only when there is one). */
 uint32_t console_line_used(const struct console_line *line);
 uint8_t console_line_take(struct console_line *line);
+
+/* The guest's text up to the last byte taken, with nothing from before its latest start. */
+struct console_plain *console_line_plain(struct console_line *line);
 
 /*
  * How many bytes should be shown at once: up to the end of a line; CONSOLE_PIECE_MAX of a long one; all there are when

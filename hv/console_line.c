@@ -26,6 +26,11 @@ struct console_port *console_attach(struct guest *guest, void (*changed)(void *c
     return &line->port;
 }
 
+void console_restart(struct console_port *port)
+{
+    __atomic_store_n(&port->life_begins, port->out.head, __ATOMIC_RELAXED);
+}
+
 /* NULL: it has none. */
 static struct console_line *line_of(const struct guest *guest)
 {
@@ -92,6 +97,16 @@ uint8_t console_line_take(struct console_line *line)
     else
         (void)ring_take(&line->port.out, &byte);
     return byte;
+}
+
+/* Positions in the ring run freely: what is kept are the bytes before its tail. */
+struct console_plain *console_line_plain(struct console_line *line)
+{
+    uint32_t position = line->port.out.tail - kept_used(line);
+
+    if (position == __atomic_load_n(&line->port.life_begins, __ATOMIC_RELAXED))
+        line->plain = (struct console_plain){0};
+    return &line->plain;
 }
 
 /* The byte that would be taken as number `index`; there is one. */

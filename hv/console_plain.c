@@ -5,6 +5,8 @@
  */
 #include "hv/console_plain.h"
 
+#include "hv/string.h"
+
 #define BELL       0x07u
 #define CANCEL     0x18u
 #define SUBSTITUTE 0x1au
@@ -25,43 +27,43 @@ static bool starts_string(uint8_t byte)
 }
 
 /* Behind ESC or CSI: parameters and intermediate bytes go on, a final byte ends it, what is neither cuts it off. */
-static bool sequence_inside(struct console_plain *plain, uint8_t byte)
+static bool sequence_inside(struct console_sequence *sequence, uint8_t byte)
 {
-    bool control = plain->sequence == SEQUENCE_CONTROL;
+    bool control = sequence->state == SEQUENCE_CONTROL;
 
     if (byte < ' ') /* carried out at once; the sequence goes on behind it */
         return false;
     if (byte > DELETE) {
-        plain->sequence = SEQUENCE_NONE;
+        sequence->state = SEQUENCE_NONE;
         return false;
     }
     if (!control && byte == '[')
-        plain->sequence = SEQUENCE_CONTROL;
+        sequence->state = SEQUENCE_CONTROL;
     else if (!control && starts_string(byte))
-        plain->sequence = SEQUENCE_STRING;
+        sequence->state = SEQUENCE_STRING;
     else if (byte != DELETE && byte >= (control ? 0x40 : 0x30))
-        plain->sequence = SEQUENCE_NONE;
+        sequence->state = SEQUENCE_NONE;
     return true;
 }
 
-bool console_sequence_step(struct console_plain *plain, uint8_t byte)
+bool console_sequence_step(struct console_sequence *sequence, uint8_t byte)
 {
     if (byte == ESCAPE) {
-        plain->sequence = SEQUENCE_ESCAPE;
+        sequence->state = SEQUENCE_ESCAPE;
         return true;
     }
-    if (plain->sequence == SEQUENCE_NONE)
+    if (sequence->state == SEQUENCE_NONE)
         return false;
-    if (byte == CANCEL || byte == SUBSTITUTE || (byte == BELL && plain->sequence == SEQUENCE_STRING)) {
-        plain->sequence = SEQUENCE_NONE;
+    if (byte == CANCEL || byte == SUBSTITUTE || (byte == BELL && sequence->state == SEQUENCE_STRING)) {
+        sequence->state = SEQUENCE_NONE;
         return true;
     }
-    return plain->sequence == SEQUENCE_STRING || sequence_inside(plain, byte);
+    return sequence->state == SEQUENCE_STRING || sequence_inside(sequence, byte);
 }
 
-bool console_sequence_open(const struct console_plain *plain)
+bool console_sequence_open(const struct console_sequence *sequence)
 {
-    return plain->sequence != SEQUENCE_NONE;
+    return sequence->state != SEQUENCE_NONE;
 }
 
 /* A newline ends even a string that is never closed, or one lost byte would silence the guest. */
@@ -69,25 +71,69 @@ static size_t plain_newline(struct console_plain *plain, uint8_t *characters)
 {
     bool ended = plain->broken;
 
-    *plain = (struct console_plain){.sequence = SEQUENCE_NONE};
+    *plain = (struct console_plain){0};
     characters[0] = '\n';
     return ended ? 0 : 1;
 }
 
+/* The cursor is to go back to column 0: nothing is left of it. */
+size_t console_plain_unfinished(const struct console_plain *plain, uint8_t characters[CONSOLE_PLAIN_AGAIN_MAX])
+{
+    size_t size = plain->carriage_return ? 0 : plain->again_size;
+
+    memcpy(characters, plain->again, size);
+    return size;
+}
+
+/* On a new line behind another's: the unfinished one again. */
+static size_t plain_begin_again(struct console_plain *plain, uint8_t *characters)
+{
+    if (!plain->broken)
+        return 0;
+    size_t size = console_plain_unfinished(plain, characters);
+    plain->again_size = (uint8_t)size;
+    plain->column = (uint16_t)size;
+    plain->broken = false;
+    return size;
+}
+
+static void plain_remember(struct console_plain *plain, uint8_t character)
+{
+    if (plain->again_size == CONSOLE_PLAIN_AGAIN_MAX)
+        memmove(plain->again, plain->again + 1, --plain->again_size);
+    plain->again[plain->again_size++] = character;
+}
+
 static size_t plain_print(struct console_plain *plain, uint8_t character, uint8_t *characters)
 {
-    size_t count = 0;
+    size_t count = plain_begin_again(plain, characters);
     uint32_t width = character == '\t' ? TAB_WIDTH - plain->column % TAB_WIDTH : 1;
 
     if ((plain->carriage_return && plain->column > 0) || plain->column + width > CONSOLE_PLAIN_COLUMNS) {
         characters[count++] = '\n';
         plain->column = 0;
+        plain->again_size = 0;
         width = character == '\t' ? TAB_WIDTH : 1;
     }
-    for (uint32_t i = 0; i < width; i++)
-        characters[count++] = character == '\t' ? ' ' : character;
+    for (uint32_t i = 0; i < width; i++) {
+        characters[count] = character == '\t' ? ' ' : character;
+        plain_remember(plain, characters[count++]);
+    }
     plain->column = (uint16_t)(plain->column + width);
-    plain->carriage_return = plain->broken = false;
+    plain->carriage_return = false;
+    return count;
+}
+
+static size_t plain_backspace(struct console_plain *plain, uint8_t *characters)
+{
+    if (plain->carriage_return)
+        return 0;
+    size_t count = plain_begin_again(plain, characters);
+    if (plain->column == 0)
+        return count;
+    plain->column--;
+    plain->again_size = (uint8_t)(plain->again_size - (plain->again_size > 0));
+    characters[count++] = '\b';
     return count;
 }
 
@@ -95,7 +141,7 @@ size_t console_plain_step(struct console_plain *plain, uint8_t byte, uint8_t cha
 {
     if (byte == '\n')
         return plain_newline(plain, characters);
-    if (console_sequence_step(plain, byte))
+    if (console_sequence_step(&plain->sequence, byte))
         return 0;
     if (byte == '\t' || (byte >= ' ' && byte < DELETE))
         return plain_print(plain, byte, characters);
@@ -103,15 +149,10 @@ size_t console_plain_step(struct console_plain *plain, uint8_t byte, uint8_t cha
         return plain_print(plain, '?', characters);
     if (byte == '\r')
         plain->carriage_return = true;
-    if (byte != '\b' || plain->carriage_return || plain->column == 0)
-        return 0;
-    plain->column--;
-    characters[0] = '\b';
-    return 1;
+    return byte == '\b' ? plain_backspace(plain, characters) : 0;
 }
 
 void console_plain_break(struct console_plain *plain)
 {
     plain->broken = plain->broken || plain->column > 0;
-    plain->column = 0;
 }

@@ -509,6 +509,7 @@ static void uart_reset(struct device *device)
     uart->thr_withheld = false;
     uart->divisor = DIVISOR_RESET;
     uart->received[0] = (struct uart_received){0, 0};
+    console_restart(uart->port);
     receiver_clear(uart);
     receiver_refill(uart);
     receiver_arm_timeout(uart);

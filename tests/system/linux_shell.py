@@ -30,9 +30,7 @@ class LinuxShell:
         self.machine.expect(expected.CONSOLE_ALONE.format(name=self.guest))
 
     def wait_prompt(self, timeout_s=60):
-        if self.guest is not None:
-            self.select()
-            self.machine.send("\n")  # the prompt may have come while another was seen: it comes again
+        self.select()
         if "panic" in self.machine.expect(rf"{PROMPT}|Kernel panic - .*", timeout_s)[0]:
             raise AssertionError("Linux panicked before its prompt")
         return self

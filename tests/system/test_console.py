@@ -45,9 +45,20 @@ def test_two_linuxes_share_the_console(lab, machine_name):
     assert kept == [str(number) for number in range(int(kept[0]), 1101)] and int(kept[0]) < 100
     assert int(north.run("cut -d. -f1 /proc/uptime")) > ended_at + 1
 
+    # The prompt that was seen stands there whenever the guest gets the screen, without a key.
+    for _ in range(2):
+        south.wait_prompt(5)
+        north.wait_prompt(5)
+
     # All together again: both in one picture, and what is typed goes to the last that was alone.
     machine.send(f"{expected.KEY}0")
     machine.expect(expected.CONSOLE_ALL.format(name="north"))
+    machine.send("ec")
+    machine.expect_of("north", "bulkhead-demo:/# ec")
+    machine.send(f"{expected.KEY}?")  # whose answer comes behind what is typed so far
+    machine.expect(expected.CONSOLE_NUMBER.format(name="south"))
+    machine.send("ho again\n")
+    machine.expect_of("north", "bulkhead-demo:/# echo again\n")
     machine.send("\necho typed''here\n")
     machine.expect_of("north", "typedhere")
     assert not re.search("typedhere", machine.text_of("south"))

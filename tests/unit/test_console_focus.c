@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 
+#include "hv/console_plain.h"
 #include "hv/log_history.h"
 #include "tests/unit/fake_console.h"
 
@@ -98,6 +99,126 @@ static void half_lines(void **state)
     expect_shown("\033[m\r\n" RT("two"));
 }
 
+/* A prompt that others' lines have left behind stands before what its guest goes on writing; ended, it is not repeated.
+ */
+static void unfinished_line_comes_again(void **state)
+{
+    (void)state;
+    start(-1);
+    guest_write(0, "\033[1mroot:/# \033[m");
+    poll_for_ms(40);
+    expect_shown("\033[36mlinux| root:/# ");
+    guest_write(1, "two\nthree\n");
+    poll_for_ms(2);
+    expect_shown("\033[m\r\n" RT("two") RT("three"));
+    guest_write(0, "nproc");
+    poll_for_ms(40);
+    expect_shown("\033[36mlinux| root:/# nproc");
+    log_info("own");
+    guest_write(0, "\r\n2\r\nroot:/# ");
+    poll_for_ms(2);
+    expect_shown("\033[m\r\nbulkhead: own\r\n" LINUX("2"));
+    poll_for_ms(40);
+    expect_shown("\033[36mlinux| root:/# ");
+    guest_write(1, "two\n");
+    poll_for_ms(2);
+    guest_write(0, "exit\r\n");
+    poll_for_ms(2);
+    expect_shown("\033[m\r\n" RT("two") LINUX("root:/# exit"));
+    guest_write(1, "two\n");
+    guest_write(0, "bye\n");
+    poll_for_ms(2);
+    expect_shown(RT("two") LINUX("bye"));
+}
+
+/* A guest in focus stands where it left off, and what was kept of it goes on from there. */
+static void prompt_comes_with_the_focus(void **state)
+{
+    (void)state;
+    start(-1);
+    guest_write(0, "\033[1mroot:/# \033[m");
+    poll_for_ms(40);
+    screen->length = 0;
+    press("\0351");
+    expect_shown("\033[m\r\n" ALONE("linux") "root:/# ");
+    guest_write(0, "ls\033[6n");
+    poll_for_ms(2);
+    expect_shown("ls\033[6n");
+    press("\0352");
+    expect_shown(SANE "\r\n" ALONE("rt"));
+    guest_write(0, "\r\na\r\nroot:/# ");
+    poll_for_ms(2);
+    press("\0351");
+    expect_shown(ALONE("linux") "root:/# ls\r\na\r\nroot:/# ");
+    press("\0351");
+    expect_shown(SANE "\r\n" ALONE("linux") "root:/# ");
+    log_info("own");
+    poll_for_ms(20);
+    expect_shown("\r\nbulkhead: own\r\n");
+    press("\0350");
+    expect_shown(TOGETHER("linux"));
+    guest_write(0, "x");
+    poll_for_ms(40);
+    expect_shown("\033[36mlinux| root:/# x");
+}
+
+/* The line of a guest that was reset is nobody's beginning: not where it was seen, nor out of what was kept. */
+static void unfinished_line_ends_with_its_life(void **state)
+{
+    (void)state;
+    start(-1);
+    guest_write(0, "root:/# ");
+    poll_for_ms(40);
+    log_info("own");
+    poll_for_ms(1);
+    screen->length = 0;
+    guest_write(0, "x");
+    console_restart(lines[0]);
+    guest_write(0, "new");
+    poll_for_ms(40);
+    expect_shown("\033[36mlinux| root:/# xnew");
+    guest_write(1, "two\n");
+    guest_write(0, "er\n");
+    poll_for_ms(2);
+    expect_shown("\033[m\r\n" RT("two") LINUX("newer"));
+    guest_write(0, "# ");
+    poll_for_ms(40);
+    press("\0352");
+    console_restart(lines[0]);
+    screen->length = 0;
+    press("\0351");
+    expect_shown(ALONE("linux"));
+    press("\0352");
+    screen->length = 0;
+    guest_write(0, "lost");
+    console_restart(lines[0]);
+    guest_write(0, "kept");
+    poll_for_ms(2);
+    press("\0351\0350");
+    screen->length = 0;
+    guest_write(0, "!");
+    poll_for_ms(40);
+    expect_shown("\033[36mlinux| lostkept!");
+}
+
+/* One byte for each of another's lines costs the serial line a bounded number of bytes. */
+static void repetition_is_bounded(void **state)
+{
+    (void)state;
+    start(-1);
+    for (unsigned i = 0; i < 150; i++)
+        guest_write(0, "y");
+    poll_for_ms(40);
+    screen->length = 0;
+    for (unsigned i = 0; i < 40; i++) {
+        guest_write(1, "two\n");
+        poll_for_ms(2);
+        guest_write(0, "y");
+        poll_for_ms(40);
+    }
+    assert_true(screen->length < 40 * (CONSOLE_PLAIN_AGAIN_MAX + 1 + sizeof(LINUX("")) + sizeof(RT("two"))));
+}
+
 /* Whatever a guest writes, every line but the hypervisor's own has the guest's name in its colour before it. */
 static void nobody_forges_a_line(void **state)
 {
@@ -167,7 +288,7 @@ static void one_guest_alone(void **state)
     press("\0350");
     expect_shown(SANE TOGETHER("linux"));
     press("\0352");
-    expect_shown(ALONE("rt"));
+    expect_shown(ALONE("rt") "# ");
 }
 
 static unsigned count_z(void)
@@ -197,7 +318,7 @@ static void line_is_cut_by_another_view(void **state)
     assert_memory_equal(screen->text + screen->length - strlen(told), told, strlen(told));
     press("\0350");
     poll_for_ms(30);
-    assert_int_equal(count_z(), 1500);
+    assert_int_equal(count_z(), 1500 + CONSOLE_PLAIN_AGAIN_MAX); /* the end of what was seen comes again */
 }
 
 static void focus_is_announced(void **state)
@@ -430,7 +551,7 @@ static void shell_has_the_console(void **state)
     assert_int_equal(draws, 2);
     press("qz"); /* what is typed behind the end is nobody's */
     poll_for_ms(1);
-    expect_shown("q\r\n" ALONE("linux") "unseen\n");
+    expect_shown("q\r\n" ALONE("linux") "# unseen\n");
     expect_typed(0, "");
     assert_string_equal(typed, "lsq");
     press("x\035hy\0352z");
@@ -460,6 +581,10 @@ static void shell_writes_as_much_as_there_is_room(void **state)
 static const struct CMUnitTest cases[] = {
     cmocka_unit_test(each_line_has_its_name),
     cmocka_unit_test(half_lines),
+    cmocka_unit_test(unfinished_line_comes_again),
+    cmocka_unit_test(prompt_comes_with_the_focus),
+    cmocka_unit_test(unfinished_line_ends_with_its_life),
+    cmocka_unit_test(repetition_is_bounded),
     cmocka_unit_test(nobody_forges_a_line),
     cmocka_unit_test(storm_starves_nobody),
     cmocka_unit_test(trickle_starves_nobody),

@@ -135,21 +135,71 @@ static void long_lines_are_broken(void **state)
     assert_string_equal(shown + CONSOLE_PLAIN_COLUMNS, "\n        ");
 }
 
+/* What came before it comes again, and is edited as if it had never been away. */
 static void line_of_another_comes_between(void **state)
 {
     (void)state;
-    expect("ab", "ab");
+    expect("# lx\b", "# lx\b");
     console_plain_break(&plain);
-    feed("\b\b\tc", 4);
-    assert_string_equal(shown, "ab        c");
+    console_plain_break(&plain);
+    feed("\033[J\a", 4); /* shows nothing, and so begins nothing */
+    assert_string_equal(shown, "# lx\b");
+    feed("s", 1);
+    assert_string_equal(shown, "# lx\b# ls");
+    console_plain_break(&plain);
+    feed("\b\b\b\b\tc", 6);
+    assert_string_equal(shown, "# lx\b# ls# ls\b\b\b\b        c");
     console_plain_break(&plain);
     feed("\r\n", 2); /* its line has been ended already */
-    assert_string_equal(shown, "ab        c");
+    assert_string_equal(shown, "# lx\b# ls# ls\b\b\b\b        c");
     feed("\r\n", 2);
-    assert_string_equal(shown, "ab        c\n");
+    assert_string_equal(shown, "# lx\b# ls# ls\b\b\b\b        c\n");
     console_plain_break(&plain); /* at the start of a line nothing is ended */
     feed("\n", 1);
-    assert_string_equal(shown, "ab        c\n\n");
+    assert_string_equal(shown, "# lx\b# ls# ls\b\b\b\b        c\n\n");
+    /* A line that the guest begins anew from its first column is not shown again. */
+    expect("10%\r", "10%");
+    console_plain_break(&plain);
+    feed("\b20%", 4);
+    assert_string_equal(shown, "10%20%");
+    console_plain_break(&plain);
+    feed("!", 1);
+    assert_string_equal(shown, "10%20%20%!");
+}
+
+/* Of a long line the end comes again. */
+static void end_of_a_long_line(void **state)
+{
+    char bytes[CONSOLE_PLAIN_COLUMNS], end[CONSOLE_PLAIN_AGAIN_MAX + 2] = "";
+    uint8_t unfinished[CONSOLE_PLAIN_AGAIN_MAX];
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (char)('a' + i % 26);
+    memcpy(end, bytes + sizeof(bytes) - CONSOLE_PLAIN_AGAIN_MAX, CONSOLE_PLAIN_AGAIN_MAX);
+    expect_text(bytes, 0, "");
+    feed(bytes, sizeof(bytes));
+    assert_int_equal(console_plain_unfinished(&plain, unfinished), CONSOLE_PLAIN_AGAIN_MAX);
+    assert_memory_equal(unfinished, end, CONSOLE_PLAIN_AGAIN_MAX);
+    console_plain_break(&plain);
+    feed("!", 1);
+    end[CONSOLE_PLAIN_AGAIN_MAX] = '!';
+    assert_string_equal(shown + sizeof(bytes), end);
+    /* Its place is that of its characters: the line is broken where the screen's is, and then nothing is left of it. */
+    feed(bytes, CONSOLE_PLAIN_COLUMNS - CONSOLE_PLAIN_AGAIN_MAX);
+    assert_int_equal(shown[shown_size - 2], '\n');
+    assert_int_equal(shown[shown_size - 1], bytes[CONSOLE_PLAIN_COLUMNS - CONSOLE_PLAIN_AGAIN_MAX - 1]);
+    assert_int_equal(console_plain_unfinished(&plain, unfinished), 1);
+    /* More is taken back than was remembered. */
+    expect_text(bytes, 0, "");
+    feed(bytes, 90);
+    for (unsigned i = 0; i < 85; i++)
+        feed("\b", 1);
+    assert_int_equal(console_plain_unfinished(&plain, unfinished), 0);
+    console_plain_break(&plain);
+    shown_size = 0;
+    feed("\bx", 2);
+    assert_string_equal(shown, "x");
 }
 
 static void sequence_is_followed(void **state)
@@ -161,14 +211,14 @@ static void sequence_is_followed(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(open); i++) {
         plain = (struct console_plain){0};
         for (const char *byte = open[i]; *byte != '\0'; byte++)
-            (void)console_sequence_step(&plain, (uint8_t)*byte);
-        assert_true(console_sequence_open(&plain));
+            (void)console_sequence_step(&plain.sequence, (uint8_t)*byte);
+        assert_true(console_sequence_open(&plain.sequence));
     }
     for (size_t i = 0; i < ARRAY_SIZE(closed); i++) {
         plain = (struct console_plain){0};
         for (const char *byte = closed[i]; *byte != '\0'; byte++)
-            (void)console_sequence_step(&plain, (uint8_t)*byte);
-        assert_false(console_sequence_open(&plain));
+            (void)console_sequence_step(&plain.sequence, (uint8_t)*byte);
+        assert_false(console_sequence_open(&plain.sequence));
     }
 }
 
@@ -184,6 +234,7 @@ int main(void)
         cmocka_unit_test(beyond_ascii),
         cmocka_unit_test(long_lines_are_broken),
         cmocka_unit_test(line_of_another_comes_between),
+        cmocka_unit_test(end_of_a_long_line),
         cmocka_unit_test(sequence_is_followed),
     };
 

@@ -352,6 +352,8 @@ static void test_reset_keeps_the_console(void **state)
     type("abc");
     assert_true(interrupt());
     device->ops->reset(device);
+    assert_int_equal(fake_console_port->life_begins, fake_console_port->out.head);
+    assert_int_not_equal(fake_console_port->out.head, 0);
     assert_false(interrupt());
     assert_int_equal(ring_used(&wire->out), 1);
     assert_int_equal(in(IER), 0);
