@@ -135,6 +135,7 @@ static void main_on_own_ground(void)
         give_up();
     if (!run_guests())
         give_up();
+    console_last_words();
     log_info("all guests have stopped; powering off");
     end();
 }

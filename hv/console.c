@@ -23,6 +23,8 @@
 #define STALL_POLLS_MAX                                                                                                \
     1000000u                    /* a flush gives up after so many polls without progress; no clock is needed for that */
 #define FLUSH_BYTES_MAX 131072u /* and after so many bytes: running guests may write for ever */
+#define LAST_BYTES_MAX                                                                                                 \
+    (2 * GUESTS_MAX * CONSOLE_KEPT_SIZE) /* of one of the last steps: out of the rings, to a device */
 
 struct output {
     struct console_driver driver;
@@ -316,12 +318,12 @@ bool console_poll(void)
     return remains || kept;
 }
 
-void console_flush(void)
+static void flush(uint32_t bytes_max)
 {
     uint32_t bytes = 0;
     bool served = false;
 
-    for (uint32_t stalled = 0; stalled < STALL_POLLS_MAX && bytes < FLUSH_BYTES_MAX; stalled++) {
+    for (uint32_t stalled = 0; stalled < STALL_POLLS_MAX && bytes < bytes_max; stalled++) {
         if (serve_begin()) {
             uint32_t moved = carry_output(true);
             bool done = !output_remains() && outputs_idle();
@@ -334,10 +336,36 @@ void console_flush(void)
         }
         machine_relax();
     }
-    if (served && bytes < FLUSH_BYTES_MAX && serve_begin()) { /* nothing waits for these devices again */
+    if (served && bytes < bytes_max && serve_begin()) { /* nothing waits for these devices again */
         for (uint32_t i = 0; i < output_count; i++)
             outputs[i].dead = outputs[i].dead || output_unsent(&outputs[i]) > 0;
         serve_end();
+    }
+}
+
+void console_flush(void)
+{
+    flush(FLUSH_BYTES_MAX);
+}
+
+/* What the guests wrote until now is all that there is to show; in the present view first. */
+static bool end_lines(void)
+{
+    for (uint32_t i = 0; i < console_line_count; i++)
+        console_line_end(&console_lines[i]);
+    return true;
+}
+
+void console_last_words(void)
+{
+    static bool (*const steps[])(void) = {end_lines, console_take_from_shell, console_show_unseen,
+                                          console_leave_out_rest};
+
+    for (uint32_t i = 0; i < ARRAY_SIZE(steps) && serve_begin(); i++) {
+        bool more = steps[i]();
+        serve_end();
+        if (more)
+            flush(LAST_BYTES_MAX);
     }
 }
 

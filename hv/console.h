@@ -101,6 +101,13 @@ bool console_poll(void);
 void console_flush(void);
 
 /*
+ * The machine's end, when no guest runs any more: show what the present view has kept (what the shell hid, too), then
+ * what other guests wrote unseen, behind their names. Bounded: no guest is listened to any more, and what is too much
+ * is left out, which a line says.
+ */
+void console_last_words(void);
+
+/*
  * The calling CPU panics: it alone writes from now on, at once and past any lock that it or another CPU holds.
  * Returns false when another CPU did so before; this one then has nothing to say.
  */
@@ -118,7 +125,10 @@ struct console_shell {
 /* Before guests run. `shell` stays valid for good. */
 void console_set_shell(const struct console_shell *shell);
 
-/* Both on the CPU that polls. Write text of the shell, without a prefix. Returns how many bytes were taken. */
+/*
+ * Both on the CPU that polls. Write text of the shell, without a prefix. Returns how many bytes were taken. A row that
+ * begins with a return is one that `draw` writes again: when a line of another comes it is erased and not left above.
+ */
 size_t console_shell_write(const char *text, size_t size);
 
 /* Give the console back to what was shown before. */

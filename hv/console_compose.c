@@ -26,6 +26,7 @@
 /* For a terminal that a guest had for itself: soft reset, no colours, ASCII. */
 static const char terminal_sane[] = "\033[!p\033[m\033(B\017";
 static const char colour_off[] = "\033[m";
+static const char row_erased[] = "\r\033[K";
 static const uint8_t colours[GUESTS_MAX] = {36, 33, 32, 35, 34, 31, 96, 93};
 
 static uint32_t line_owner; /* writer of the last byte */
@@ -160,8 +161,11 @@ static void break_line(void)
             cancel_sequence();
         console_plain_break(&line_of(line_owner)->plain);
     }
-    if (line_owner == WRITER_SHELL)
-        console_shell_disturbed();
+    if (line_owner == WRITER_SHELL && console_shell_disturbed()) {
+        stage_text(row_erased);
+        line_open = false;
+        return;
+    }
     end_line();
 }
 

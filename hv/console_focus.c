@@ -67,14 +67,16 @@ static void tell_lost(void)
 static void tell_keys(void)
 {
     log_answer("console: behind Ctrl-] comes one of these keys:");
-    log_answer("  1 to 9  show that guest alone");
-    log_answer("  0       show all guests");
-    log_answer("  h       open the shell");
+    for (uint32_t i = 0; i < console_line_count && console_line_count > 1; i++)
+        log_answer("  %u       show guest \"%s\" alone%s", console_lines[i].number, console_lines[i].name,
+                   i == focus_line ? "; it gets what is typed now" : "");
+    if (console_line_count > 1)
+        log_answer("  0       show all guests");
+    if (console_shell_exists())
+        log_answer("  h       open the shell");
     log_answer("  ?       list the keys");
-    log_answer("  Ctrl-]  type one Ctrl-] to the guest");
-    for (uint32_t i = 0; i < console_line_count; i++)
-        log_answer("  guest %u is \"%s\"%s", console_lines[i].number, console_lines[i].name,
-                   i == focus_line ? ", which gets what is typed" : "");
+    if (console_line_count > 0)
+        log_answer("  Ctrl-]  type one Ctrl-] to the guest");
 }
 
 /* ---- Another view ---- */
@@ -110,6 +112,40 @@ void console_follow_shell(void)
     view(all, focus_line);
     tell_view();
     tell_lost();
+}
+
+bool console_take_from_shell(void)
+{
+    if (!shell_open)
+        return false;
+    view(all, focus_line);
+    tell_lost();
+    return true;
+}
+
+bool console_show_unseen(void)
+{
+    bool unseen = false;
+
+    for (uint32_t i = 0; i < console_line_count; i++)
+        unseen = unseen || (!console_line_shown(i) && console_line_used(&console_lines[i]) > 0);
+    if (!unseen)
+        return false;
+    view(true, focus_line);
+    log_answer("console: what guests wrote unseen:");
+    tell_lost();
+    return true;
+}
+
+bool console_leave_out_rest(void)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < console_line_count; i++)
+        bytes += console_line_drop(&console_lines[i]);
+    if (bytes > 0)
+        log_answer("console: the last %lu bytes of what guests wrote are left out", bytes);
+    return bytes > 0;
 }
 
 static uint32_t line_of_key(uint8_t key)

@@ -21,6 +21,7 @@ struct console_line {
     uint8_t kept[CONSOLE_KEPT_SIZE];
     uint32_t kept_head, kept_tail;
     uint64_t lost_bytes;        /* the oldest of what was kept */
+    bool ended;                 /* nothing is taken out of port.out any more */
     struct console_plain plain; /* fed by whoever takes a byte, in every view */
     uint32_t seen_head;         /* of port.out, when last looked at */
     uint64_t seen_ticks;
@@ -46,6 +47,12 @@ uint32_t console_line_ready(struct console_line *line, uint64_t now, bool hurry)
 /* Move the ring into what is kept. Returns the number of bytes. */
 uint32_t console_line_keep(struct console_line *line);
 
+/* Nothing that the guest writes from now on is shown. */
+void console_line_end(struct console_line *line);
+
+/* Forget what is to be shown. Returns the number of bytes. */
+uint32_t console_line_drop(struct console_line *line);
+
 /* What is kept is about to be shown: drop the rest of a line whose start is lost. Returns the bytes lost since last
  * asked. */
 uint64_t console_line_take_lost(struct console_line *line);
@@ -68,6 +75,11 @@ bool console_line_shown(uint32_t line);
 /* Back to the guests when the shell has given the console back. */
 void console_follow_shell(void);
 
+/* The last steps of the console, in this order: each returns true when there is something to be shown for it. */
+bool console_take_from_shell(void); /* back to the guests, whatever the shell does */
+bool console_show_unseen(void);     /* all guests, when one that is not shown has written something */
+bool console_leave_out_rest(void);  /* what is still not shown is forgotten */
+
 /* A device's place in what is typed there. */
 struct console_keys {
     bool escape;     /* the escape key was the last */
@@ -87,9 +99,11 @@ bool console_shell_exists(void);
 void console_shell_begin(void);       /* it has the console from now on */
 bool console_shell_ended(void);       /* it gave the console back since it began */
 void console_shell_put(uint8_t byte); /* typed; a byte too many is lost */
-void console_shell_disturbed(void);   /* another's line stands where it drew */
 uint32_t console_shell_used(void);    /* bytes it wrote, to be shown */
 uint8_t console_shell_take(void);
+
+/* Another's line is to stand where it drew. Returns true when it draws that row again, so that the row may go. */
+bool console_shell_disturbed(void);
 
 /* On the CPU that polls, without the serving role: the shell draws itself and takes what was typed. */
 void console_shell_run(void);

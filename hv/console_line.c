@@ -85,7 +85,7 @@ static uint32_t kept_used(const struct console_line *line)
 
 uint32_t console_line_used(const struct console_line *line)
 {
-    return kept_used(line) + ring_used(&line->port.out);
+    return kept_used(line) + (line->ended ? 0 : ring_used(&line->port.out));
 }
 
 uint8_t console_line_take(struct console_line *line)
@@ -149,6 +149,20 @@ uint32_t console_line_keep(struct console_line *line)
         }
     }
     return count;
+}
+
+void console_line_end(struct console_line *line)
+{
+    (void)console_line_keep(line);
+    line->ended = true;
+}
+
+uint32_t console_line_drop(struct console_line *line)
+{
+    uint32_t used = kept_used(line);
+
+    line->kept_tail = line->kept_head;
+    return used;
 }
 
 uint64_t console_line_take_lost(struct console_line *line)

@@ -11,6 +11,9 @@ static struct ring written;               /* filled by that CPU, taken by the on
 static bool disturbed;                    /* as all flags here: set by the serving CPU, asked by the one that polls */
 static bool ended;
 
+/* Of the serving CPU: is the row of the last byte taken one that began with a return? See hv/console.h. */
+static bool row_redrawn, behind_return;
+
 void console_set_shell(const struct console_shell *new_shell)
 {
     shell = new_shell;
@@ -42,7 +45,7 @@ void console_shell_begin(void)
     while (ring_take(&typed, &byte)) /* for the last time it was open */
         ;
     __atomic_store_n(&ended, false, __ATOMIC_RELEASE);
-    console_shell_disturbed();
+    (void)console_shell_disturbed();
 }
 
 bool console_shell_ended(void)
@@ -55,9 +58,13 @@ void console_shell_put(uint8_t byte)
     (void)ring_put(&typed, byte);
 }
 
-void console_shell_disturbed(void)
+bool console_shell_disturbed(void)
 {
+    bool redrawn = row_redrawn;
+
+    row_redrawn = behind_return = false;
     __atomic_store_n(&disturbed, true, __ATOMIC_RELEASE);
+    return redrawn;
 }
 
 uint32_t console_shell_used(void)
@@ -70,6 +77,8 @@ uint8_t console_shell_take(void)
     uint8_t byte = 0;
 
     (void)ring_take(&written, &byte);
+    row_redrawn = byte != '\n' && (row_redrawn || behind_return);
+    behind_return = byte == '\r';
     return byte;
 }
 

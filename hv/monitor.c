@@ -7,6 +7,7 @@
 #include "hv/console.h"
 #include "hv/control.h"
 #include "hv/guest.h"
+#include "hv/log.h"
 #include "hv/machine.h"
 #include "hv/shell.h"
 #include "hv/timer.h"
@@ -19,6 +20,7 @@ static uint32_t monitor_cpu;
 /* Of the monitor's CPU alone. */
 static uint64_t next_ticks;
 static bool ended;
+static bool end_told; /* that only the shell keeps the machine */
 
 void monitor_init(uint32_t cpu)
 {
@@ -28,7 +30,12 @@ void monitor_init(uint32_t cpu)
 /* A user at the shell may start a guest again. */
 static void look_for_end(void)
 {
-    if (ended || !guest_all_stopped() || (shell_is_open() && !control_shutting_down()))
+    bool stopped = guest_all_stopped(), kept = shell_is_open() && !control_shutting_down();
+
+    if (stopped && kept && !end_told)
+        log_info("all guests have stopped; leaving the shell switches the machine off");
+    end_told = stopped && kept;
+    if (ended || !stopped || kept)
         return;
     ended = true;
     for (uint32_t i = 0; i < guest_count(); i++)

@@ -122,7 +122,7 @@ void shell_leave(void)
 static void end_work(void)
 {
     working = false;
-    if (!leaving)
+    if (!leaving && !control_shutting_down())
         shell_line_begin(&line);
 }
 

@@ -41,7 +41,7 @@ KEY = "\x1d"
 CONSOLE_ALL = LINE + r'console: all guests; what is typed goes to guest "{name}"'
 CONSOLE_ALONE = LINE + r'console: guest "{name}" alone'
 CONSOLE_ONLY = LINE + r'console: the serial line of guest "{name}", the only one'
-CONSOLE_NUMBER = LINE + r'guest (\d) is "{name}"'
+CONSOLE_NUMBER = LINE + r'(\d) +show guest "{name}" alone'
 CONSOLE_NO_KEY = LINE + r"console: that key means nothing"
 
 # The flat guest of our own.
@@ -97,8 +97,13 @@ TOO_LARGE = r'kernel "kernel\.bin" (needs .*; the guest has|needs .* the guest \
 NO_VIRTUALIZATION = r"\bSVM\b.*\bVMX\b|\bVMX\b.*\bSVM\b|AMD-V.*VT-x|VT-x.*AMD-V"
 NO_EPT = r"\bEPT\b"
 
+# At the shell, when the last guest has stopped; and before the machine goes off, what nobody has seen.
+ONLY_THE_SHELL = LINE + r"all guests have stopped; leaving the shell switches the machine off"
+UNSEEN = LINE + r"console: what guests wrote unseen:"
+
 # The shell.
 SHELL_PROMPT = r"bulkhead> "
+SHELL_PROMPT_LEFT = "bulkhead> \r\n"  # as it came: an empty one that stays above a line of the log
 PAUSED = LINE + r'guest "{name}": paused \(by the shell\)'
 RESUMED = LINE + r'guest "{name}": resumed \(by the shell\)'
 RESET_BY_SHELL = LINE + r'guest "{name}": reset \(by the shell\)'

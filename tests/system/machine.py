@@ -21,7 +21,10 @@ IMAGE = ROOT / "build/bulkhead.elf"
 
 # Complete terminal control sequences and carriage returns, which no expectation wants to know of.
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[()][A-Z0-9]|\x1b[=>78cM]|[\r\0\a\x0f\x18]")
-CONTROL_CUT = re.compile(r"\x1b(\[[0-9;?]*[ -/]*|[()])?$")
+CONTROL_CUT = re.compile(r"\r?\x1b(\[[0-9;?]*[ -/]*|[()])?\Z|\r\Z")
+
+# The row so far is erased, as the shell's prompt when a line of the log comes: the text keeps it, as a line of its own.
+ROW_ERASED = re.compile(r"(?<!\n)\r\x1b\[K")
 
 
 class End(enum.Enum):
@@ -80,7 +83,8 @@ class Console:
             cut = CONTROL_CUT.search(self._pending)
             whole = self._pending[: cut.start()] if cut else self._pending
             self._pending = self._pending[len(whole) :]
-            self.text += CONTROL.sub("", whole)
+            rows = ROW_ERASED.sub("\n", (self.text[-1:] or "\n") + whole)[1:]
+            self.text += CONTROL.sub("", rows)
             self.changed.notify_all()
 
     def close(self):

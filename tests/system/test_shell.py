@@ -179,7 +179,38 @@ def test_leaving_when_all_have_stopped(lab, machine_name):
     machine = start(lab, machine_name, table("only", [0]), cpus=1)
     shell = Shell(machine)
     shell.run("stop now", expected.STOPPED_HARD.format(name="only", why=""))
+    machine.expect(expected.ONLY_THE_SHELL)
     shell.wait_state("only", "stopped by the shell")
     shell.quit()
     machine.expect(expected.MACHINE_OFF)
     assert machine.wait_end(20) is End.POWER_OFF
+
+
+@ON_BOTH
+@pytest.mark.cannot("bochs-amd", why="no interrupt ends a stay there while the guest has its own off")
+@pytest.mark.parametrize("shown", ["all", "north"])
+def test_the_machine_keeps_nothing_to_itself(lab, machine_name, shown):
+    """What guests wrote while the shell was open, or unseen, comes before the power goes off. No prompt is left over."""
+    tables = [f'[hypervisor]\nfocus = "{shown}"\n', table("north", [0]), table("south", [1])]
+    machine = start(lab, machine_name, *tables, cpus=2)
+    machine.expect(r"^(north\| )?c\n", 60)
+    shell = Shell(machine)
+    for name in ("north", "south"):
+        shell.run(f"stop {name} now", expected.STOPPED_HARD.format(name=name, why=""))
+    shell.run("start north", expected.STARTED_AGAIN.format(name="north"))
+    shell.wait_state("north", "running")
+    shell.run("help")
+    shell.run("stop north now", expected.STOPPED_HARD.format(name="north", why=""))
+    machine.expect(expected.ONLY_THE_SHELL)
+    shell.quit()
+    machine.expect(r"^quit\n|bulkhead> quit\n")
+    kept_from = machine.console.position
+    assert machine.wait_end(20) is End.POWER_OFF
+    kept = machine.console.text[kept_from:]
+    if shown == "all":
+        assert letters(kept, "north") and not re.search(expected.UNSEEN, kept, re.MULTILINE)
+    else:
+        assert letters(kept, "south") and re.search(r"^[a-p]\n", kept)
+        assert re.search(expected.UNSEEN, kept, re.MULTILINE)
+    assert re.search(expected.MACHINE_OFF, kept, re.MULTILINE)
+    assert expected.SHELL_PROMPT_LEFT not in machine.console.raw

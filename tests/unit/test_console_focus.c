@@ -58,6 +58,25 @@ static void expect_typed(unsigned i, const char *text)
     assert_int_equal(ring_used(&lines[i]->in), 0);
 }
 
+static unsigned draws;
+static char typed[20];
+
+static void draw(void)
+{
+    draws++;
+    assert_int_equal(console_shell_write("> ", 2), 2);
+}
+
+static void take_byte(uint8_t byte)
+{
+    typed[strlen(typed)] = (char)byte;
+    assert_int_equal(console_shell_write((const char *)&byte, 1), 1);
+    if (byte == 'q')
+        console_shell_close();
+}
+
+static const struct console_shell shell = {draw, take_byte};
+
 static void each_line_has_its_name(void **state)
 {
     (void)state;
@@ -427,13 +446,26 @@ static void keys_that_mean_nothing(void **state)
     expect_shown("bulkhead: console: there is no guest 9 with a serial line; Ctrl-] ? lists them\r\n" NO_SHELL);
     press("\035?");
     expect_shown("bulkhead: console: behind Ctrl-] comes one of these keys:\r\n"
-                 "bulkhead:   1 to 9  show that guest alone\r\n"
+                 "bulkhead:   1       show guest \"linux\" alone; it gets what is typed now\r\n"
+                 "bulkhead:   2       show guest \"rt\" alone\r\n"
                  "bulkhead:   0       show all guests\r\n"
+                 "bulkhead:   ?       list the keys\r\n"
+                 "bulkhead:   Ctrl-]  type one Ctrl-] to the guest\r\n");
+}
+
+/* Only keys that do something. */
+static void keys_with_one_guest(void **state)
+{
+    (void)state;
+    console_set_shell(&shell);
+    screen = add_screen(SIZE_MAX);
+    add_guest(0);
+    console_defer();
+    press("\035?");
+    expect_shown("bulkhead: console: behind Ctrl-] comes one of these keys:\r\n"
                  "bulkhead:   h       open the shell\r\n"
                  "bulkhead:   ?       list the keys\r\n"
-                 "bulkhead:   Ctrl-]  type one Ctrl-] to the guest\r\n"
-                 "bulkhead:   guest 1 is \"linux\", which gets what is typed\r\n"
-                 "bulkhead:   guest 2 is \"rt\"\r\n");
+                 "bulkhead:   Ctrl-]  type one Ctrl-] to the guest\r\n");
 }
 
 /* Changes of view and lists of keys do not push out of the log what is worth reading again. */
@@ -512,24 +544,107 @@ static void line_waits_for_a_sequence(void **state)
     expect_shown("\x18\r\nbulkhead: own\r\n");
 }
 
-static unsigned draws;
-static char typed[20];
-
-static void draw(void)
+/* A row that it draws again does not stay above another's line; any other row does. */
+static void prompt_goes_when_a_line_comes(void **state)
 {
-    draws++;
-    assert_int_equal(console_shell_write("> ", 2), 2);
+    (void)state;
+    console_set_shell(&shell);
+    start(-1);
+    press("\035h");
+    assert_int_equal(console_shell_write("\r\033[K> sta", 9), 9);
+    poll_for_ms(1);
+    screen->length = 0;
+    log_info("own");
+    poll_for_ms(30);
+    expect_shown("\r\033[Kbulkhead: own\r\n> ");
+    assert_int_equal(console_shell_write("\r\nhalf a row", 12), 12);
+    poll_for_ms(1);
+    screen->length = 0;
+    log_info("own");
+    poll_for_ms(30);
+    expect_shown("\r\nbulkhead: own\r\n> ");
+    assert_int_equal(console_shell_write("\r\033[K> ", 6), 6);
+    poll_for_ms(1);
+    screen->length = 0;
+    press("\0350");
+    expect_shown("\r\033[K" TOGETHER("linux"));
 }
 
-static void take_byte(uint8_t byte)
+/* Before the machine goes off: what the shell hid, and nothing of what is written still. */
+static void last_words_behind_the_shell(void **state)
 {
-    typed[strlen(typed)] = (char)byte;
-    assert_int_equal(console_shell_write((const char *)&byte, 1), 1);
-    if (byte == 'q')
-        console_shell_close();
+    (void)state;
+    console_set_shell(&shell);
+    start(-1);
+    press("\035hq");
+    guest_write(0, "kept\n");
+    guest_write(1, "no newline");
+    press("\035h");
+    poll_for_ms(30);
+    assert_int_equal(console_shell_write("quit\n", 5), 5);
+    guest_write(0, "kept too\n");
+    screen->length = 0;
+    console_last_words();
+    guest_write(0, "too late\n");
+    log_info("powering off");
+    console_flush();
+    expect_shown("quit\r\n" LINUX("kept") RT("no newline") LINUX("kept too") "bulkhead: powering off\r\n");
 }
 
-static const struct console_shell shell = {draw, take_byte};
+static void last_words_of_the_unseen(void **state)
+{
+    (void)state;
+    start(0);
+    guest_write(0, "seen ");
+    guest_write(1, "un\033[31mseen\nend");
+    poll_for_ms(1);
+    guest_write(0, "last\n");
+    console_last_words();
+    log_info("powering off");
+    console_flush();
+    expect_shown("seen last\n" SANE "bulkhead: console: what guests wrote unseen:\r\n" RT(
+        "unseen") "\033[33mrt   | end\033[m\r\nbulkhead: powering off\r\n");
+}
+
+static uint64_t counted;
+static char last_bytes[129];
+static size_t count_bytes(void *context, const uint8_t *bytes, size_t size)
+{
+    (void)context;
+    counted += size;
+    for (size_t i = 0; i < size; i++) {
+        memmove(last_bytes, last_bytes + 1, sizeof(last_bytes) - 2);
+        last_bytes[sizeof(last_bytes) - 2] = (char)bytes[i];
+    }
+    return size;
+}
+
+/* However much a line's name adds to it. */
+static void last_words_are_bounded(void **state)
+{
+    const struct console_driver driver = {.name = "counts", .write = count_bytes};
+
+    (void)state;
+    for (unsigned i = 0; i < GUESTS_MAX; i++)
+        add_guest(i);
+    console_focus(names[0]);
+    console_defer();
+    for (unsigned n = 0; n < CONSOLE_KEPT_SIZE; n++) {
+        for (unsigned i = 1; i < GUESTS_MAX; i++)
+            guest_write(i, "\n");
+        if (n % 64 == 0)
+            poll_for_ms(1);
+    }
+    assert_int_equal(console_add_driver(&driver), 0);
+    counted = 0;
+    console_last_words();
+    assert_in_range(counted, 500000, 1200000);
+    assert_non_null(strstr(last_bytes, " bytes of what guests wrote are left out\r\n"));
+    counted = 0;
+    log_info("powering off");
+    console_flush();
+    assert_int_equal(counted, strlen("bulkhead: powering off\r\n"));
+}
 
 static void shell_has_the_console(void **state)
 {
@@ -600,6 +715,11 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(keys_of_two_devices),
     cmocka_unit_test(deaf_guest_does_not_hold_the_keys),
     cmocka_unit_test(line_waits_for_a_sequence),
+    cmocka_unit_test(keys_with_one_guest),
+    cmocka_unit_test(prompt_goes_when_a_line_comes),
+    cmocka_unit_test(last_words_behind_the_shell),
+    cmocka_unit_test(last_words_of_the_unseen),
+    cmocka_unit_test(last_words_are_bounded),
     cmocka_unit_test(shell_has_the_console),
     cmocka_unit_test(shell_writes_as_much_as_there_is_room),
 };

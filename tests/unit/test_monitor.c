@@ -12,6 +12,7 @@
 
 #include "hv/monitor.h"
 #include "tests/unit/fake.h"
+#include "tests/unit/recorded_log.h"
 
 #define MS UINT64_C(1000000)
 
@@ -159,6 +160,23 @@ static void close_shell(void)
         shell_open = false;
 }
 
+/* Told each time that the last one stops, unless nobody is at the shell or the end was asked for. */
+static void tells_who_keeps_the_machine(void **state)
+{
+    (void)state;
+    shell_open = true;
+    for (unsigned i = 0; i < 8; i++) {
+        polls_until_stopped = i % 4 < 2 ? 0 : UINT32_MAX;
+        fake_machine.ticks += 100 * MS;
+        (void)monitor_serve();
+    }
+    assert_int_equal(strlen(output),
+                     2 * strlen("all guests have stopped; leaving the shell switches the machine off\n"));
+    assert_int_equal(ends, 0);
+    shell_open = false;
+    output[0] = '\0';
+}
+
 /* Someone at the shell may start a guest again. The monitor ends once in its life, so this test is the last. */
 static void runs_until_all_have_stopped(void **state)
 {
@@ -167,6 +185,7 @@ static void runs_until_all_have_stopped(void **state)
     shell_open = true;
     fake_machine.on_wait = close_shell;
     monitor_run();
+    assert_string_equal(output, "all guests have stopped; leaving the shell switches the machine off\n"); /* once */
     assert_int_equal(polls, 21);
     assert_int_equal(ends, 3);
     assert_int_equal(fake_machine.timer_deadline, TIMER_NEVER);
@@ -182,6 +201,7 @@ int main(void)
         cmocka_unit_test_setup(serves_shell_and_control, setup),
         cmocka_unit_test_setup(others_do_nothing, setup),
         cmocka_unit_test_setup(waiting_serves, setup),
+        cmocka_unit_test_setup(tells_who_keeps_the_machine, setup),
         cmocka_unit_test_setup(runs_until_all_have_stopped, setup),
     };
 
