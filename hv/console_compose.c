@@ -276,12 +276,18 @@ static void leave_view(void)
     stream_begins = true;
 }
 
+/* A line of the hypervisor whose rest is there: a slow device made it wait. */
+static bool own_line_goes_on(void)
+{
+    return line_open && line_owner == WRITER_OWN && console_own_used() > 0;
+}
+
 uint32_t console_compose(uint64_t now, bool hurry)
 {
     uint32_t count = 0;
 
     for (; count < COMPOSE_MAX && console_stage_room() >= STAGE_STEP; count++) {
-        if (view_changed)
+        if (view_changed && !own_line_goes_on())
             leave_view();
         uint32_t writer = choose(now, hurry);
         if (stream_begins && writer != WRITER_OWN)

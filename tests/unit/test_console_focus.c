@@ -340,6 +340,26 @@ static void line_is_cut_by_another_view(void **state)
     assert_int_equal(count_z(), 1500 + CONSOLE_PLAIN_AGAIN_MAX); /* the end of what was seen comes again */
 }
 
+/* A line of the hypervisor that a slow device has taken half of is whole before another view comes. */
+static void own_line_is_not_cut_by_another_view(void **state)
+{
+    (void)state;
+    start(-1);
+    screen->room = 0;
+    for (unsigned i = 0; i < 100; i++)
+        log_info("a line of some length, so that one of them stands on the edge of what is staged");
+    poll_for_ms(2);
+    press("\0352");
+    screen->room = SIZE_MAX;
+    poll_for_ms(2);
+    screen->text[screen->length] = '\0';
+    assert_non_null(strstr(screen->text, ALONE("rt")));
+    unsigned told = 0;
+    for (char *line = strtok(screen->text, "\r\n"); line != NULL; line = strtok(NULL, "\r\n"), told++)
+        assert_memory_equal(line, "bulkhead: ", strlen("bulkhead: "));
+    assert_int_equal(told, 101);
+}
+
 static void focus_is_announced(void **state)
 {
     (void)state;
@@ -705,6 +725,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(trickle_starves_nobody),
     cmocka_unit_test(one_guest_alone),
     cmocka_unit_test(line_is_cut_by_another_view),
+    cmocka_unit_test(own_line_is_not_cut_by_another_view),
     cmocka_unit_test(focus_is_announced),
     cmocka_unit_test(oldest_is_lost),
     cmocka_unit_test(kept_text_comes_first),
