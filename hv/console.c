@@ -23,8 +23,7 @@
 #define STALL_POLLS_MAX                                                                                                \
     1000000u                    /* a flush gives up after so many polls without progress; no clock is needed for that */
 #define FLUSH_BYTES_MAX 131072u /* and after so many bytes: running guests may write for ever */
-#define LAST_BYTES_MAX                                                                                                 \
-    (2 * GUESTS_MAX * CONSOLE_KEPT_SIZE) /* of one of the last steps: out of the rings, to a device */
+#define LAST_MS         10000u  /* the machine's end waits so long at most for what guests have written */
 
 struct output {
     struct console_driver driver;
@@ -318,12 +317,12 @@ bool console_poll(void)
     return remains || kept;
 }
 
-static void flush(uint32_t bytes_max)
+static void flush(uint32_t bytes_max, uint64_t deadline_ticks)
 {
-    uint32_t bytes = 0;
+    uint32_t bytes = 0, stalled = 0;
     bool served = false;
 
-    for (uint32_t stalled = 0; stalled < STALL_POLLS_MAX && bytes < bytes_max; stalled++) {
+    for (; stalled < STALL_POLLS_MAX && bytes < bytes_max && machine_ticks() < deadline_ticks; stalled++) {
         if (serve_begin()) {
             uint32_t moved = carry_output(true);
             bool done = !output_remains() && outputs_idle();
@@ -336,7 +335,7 @@ static void flush(uint32_t bytes_max)
         }
         machine_relax();
     }
-    if (served && bytes < bytes_max && serve_begin()) { /* nothing waits for these devices again */
+    if (served && stalled >= STALL_POLLS_MAX && serve_begin()) { /* nothing waits for these devices again */
         for (uint32_t i = 0; i < output_count; i++)
             outputs[i].dead = outputs[i].dead || output_unsent(&outputs[i]) > 0;
         serve_end();
@@ -345,7 +344,7 @@ static void flush(uint32_t bytes_max)
 
 void console_flush(void)
 {
-    flush(FLUSH_BYTES_MAX);
+    flush(FLUSH_BYTES_MAX, UINT64_MAX);
 }
 
 /* What the guests wrote until now is all that there is to show; in the present view first. */
@@ -360,12 +359,14 @@ void console_last_words(void)
 {
     static bool (*const steps[])(void) = {end_lines, console_take_from_shell, console_show_unseen,
                                           console_leave_out_rest};
+    uint64_t patience_ticks = console_ticks_of_ms(LAST_MS), now = machine_ticks();
+    uint64_t deadline_ticks = patience_ticks > UINT64_MAX - now ? UINT64_MAX : now + patience_ticks;
 
     for (uint32_t i = 0; i < ARRAY_SIZE(steps) && serve_begin(); i++) {
         bool more = steps[i]();
         serve_end();
         if (more)
-            flush(LAST_BYTES_MAX);
+            flush(UINT32_MAX, deadline_ticks); /* ended lines are bounded themselves */
     }
 }
 

@@ -143,6 +143,7 @@ bool console_leave_out_rest(void)
 
     for (uint32_t i = 0; i < console_line_count; i++)
         bytes += console_line_drop(&console_lines[i]);
+    console_view_changed(); /* no piece goes on that was dropped */
     if (bytes > 0)
         log_answer("console: the last %lu bytes of what guests wrote are left out", bytes);
     return bytes > 0;

@@ -80,8 +80,10 @@ static size_t plain_newline(struct console_plain *plain, uint8_t *characters)
 size_t console_plain_unfinished(const struct console_plain *plain, uint8_t characters[CONSOLE_PLAIN_AGAIN_MAX])
 {
     size_t size = plain->carriage_return ? 0 : plain->again_size;
+    size_t start = plain->again_next + CONSOLE_PLAIN_AGAIN_MAX - size;
 
-    memcpy(characters, plain->again, size);
+    for (size_t i = 0; i < size; i++)
+        characters[i] = plain->again[(start + i) % CONSOLE_PLAIN_AGAIN_MAX];
     return size;
 }
 
@@ -99,9 +101,10 @@ static size_t plain_begin_again(struct console_plain *plain, uint8_t *characters
 
 static void plain_remember(struct console_plain *plain, uint8_t character)
 {
-    if (plain->again_size == CONSOLE_PLAIN_AGAIN_MAX)
-        memmove(plain->again, plain->again + 1, --plain->again_size);
-    plain->again[plain->again_size++] = character;
+    plain->again[plain->again_next] = character;
+    plain->again_next = (uint8_t)((plain->again_next + 1) % CONSOLE_PLAIN_AGAIN_MAX);
+    if (plain->again_size < CONSOLE_PLAIN_AGAIN_MAX)
+        plain->again_size++;
 }
 
 static size_t plain_print(struct console_plain *plain, uint8_t character, uint8_t *characters)
@@ -132,7 +135,10 @@ static size_t plain_backspace(struct console_plain *plain, uint8_t *characters)
     if (plain->column == 0)
         return count;
     plain->column--;
-    plain->again_size = (uint8_t)(plain->again_size - (plain->again_size > 0));
+    if (plain->again_size > 0) {
+        plain->again_size--;
+        plain->again_next = (uint8_t)((plain->again_next + CONSOLE_PLAIN_AGAIN_MAX - 1) % CONSOLE_PLAIN_AGAIN_MAX);
+    }
     characters[count++] = '\b';
     return count;
 }

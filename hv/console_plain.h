@@ -30,7 +30,7 @@ struct console_plain {
     bool carriage_return; /* the cursor is to go back; whether a newline comes with it is not known yet */
     bool broken;          /* another's line came behind this one's text, and nothing came since */
     uint16_t column;
-    uint8_t again_size; /* the last characters left of the cursor */
+    uint8_t again_size, again_next; /* the last characters left of the cursor: so many, before this place of a ring */
     uint8_t again[CONSOLE_PLAIN_AGAIN_MAX];
 };
 

@@ -7,13 +7,15 @@
 
 #include "hv/log.h"
 #include "hv/machine.h"
-#include "hv/string.h"
 #include "hv/timer.h"
 
 static const char by_user[] = "by the shell";
 
-/* Why a guest was stopped hard: all begin alike. */
+/* Why a guest was stopped hard; known again by their addresses. */
 #define HARD "hard, by the shell"
+static const char hard[] = HARD;
+static const char hard_behind_patience[] = HARD ": it did not react to its power button";
+static const char hard_without_button[] = HARD ": it does not listen to a power button";
 
 /* Of the monitor's CPU alone. */
 static struct stopping {
@@ -33,15 +35,18 @@ static bool is_paused(const struct guest *guest)
     return __atomic_load_n(&guest->paused, __ATOMIC_ACQUIRE) != 0;
 }
 
+static bool was_stopped_hard(const struct guest *guest)
+{
+    return guest->action_reason == hard || guest->action_reason == hard_behind_patience ||
+           guest->action_reason == hard_without_button;
+}
+
 static const char *stopped_text(const struct guest *guest)
 {
     switch (__atomic_load_n(&guest->action, __ATOMIC_ACQUIRE)) {
-    case GUEST_POWER_OFF:
-        return strncmp(guest->action_reason, HARD, sizeof(HARD) - 1) == 0 ? "stopped by the shell" : "powered off";
+    case GUEST_POWER_OFF: return was_stopped_hard(guest) ? "stopped by the shell" : "powered off";
     case GUEST_CRASH: return "crashed";
-    case GUEST_RESET:
-    case GUEST_START: return "not loaded";
-    default: return "stopped";
+    default: return "not loaded"; /* at first, or when it was to start over */
     }
 }
 
@@ -137,7 +142,7 @@ const char *control_stop(struct guest *guest, bool now)
         return "has stopped already";
     if (!stop->wanted)
         *stop = (struct stopping){.wanted = true,
-                                  .deadline_ticks = machine_ticks() + ticks_from_ns(CONTROL_STOP_PATIENCE_NS)};
+                                  .deadline_ticks = machine_ticks() + ticks_from_ns(GUEST_BUTTON_PATIENCE_NS)};
     if (now)
         stop->deadline_ticks = machine_ticks();
     control_serve();
@@ -157,12 +162,12 @@ static void serve_running(struct guest *guest, struct stopping *stop)
     uint32_t button = __atomic_load_n(&guest->button, __ATOMIC_ACQUIRE);
 
     if (machine_ticks() >= stop->deadline_ticks) {
-        guest_request_power_off(guest, stop->pressed ? HARD ": it did not react to its power button" : HARD);
+        guest_request_power_off(guest, stop->pressed ? hard_behind_patience : hard);
     } else if (!stop->pressed) {
         stop->pressed = true;
         press(guest);
     } else if (button == GUEST_BUTTON_UNHEARD) {
-        guest_request_power_off(guest, HARD ": it does not listen to a power button");
+        guest_request_power_off(guest, hard_without_button);
     }
 }
 

@@ -9,9 +9,6 @@
 #include "hv/guest.h"
 #include "hv/types.h"
 
-/* How long a guest has, from the press of its power button until it is stopped hard. */
-#define CONTROL_STOP_PATIENCE_NS UINT64_C(10000000000)
-
 /* A line of the log says what was done. Each returns NULL; or, when it makes no sense, why: text to go on behind
  * `guest "x" `. */
 const char *control_pause(struct guest *guest);
@@ -20,7 +17,7 @@ const char *control_reset(struct guest *guest);
 const char *control_start(struct guest *guest);
 
 /*
- * Press the guest's power button, and stop it hard when it does not listen, or CONTROL_STOP_PATIENCE_NS later; or
+ * Press the guest's power button, and stop it hard when it does not listen, or GUEST_BUTTON_PATIENCE_NS later; or
  * `now`. A paused guest is resumed for that. A second call may make it harder.
  */
 const char *control_stop(struct guest *guest, bool now);

@@ -427,6 +427,18 @@ void guest_wish(struct guest *guest, enum guest_action wish)
     }
 }
 
+/* Told here, so that it stands before whatever the guest does about it. */
+void guest_press_power_button(struct guest *guest)
+{
+    guest_devices_lock(guest);
+    bool heard = device_press_power_button(guest);
+    guest_devices_unlock(guest);
+    if (heard)
+        log_info("guest \"%s\": its power button was pressed (by the shell); it has %lu s to power off", guest->name,
+                 GUEST_BUTTON_PATIENCE_NS / NS_PER_SECOND);
+    __atomic_store_n(&guest->button, heard ? GUEST_BUTTON_HEARD : GUEST_BUTTON_UNHEARD, __ATOMIC_RELEASE);
+}
+
 void guest_end(struct guest *guest)
 {
     release(guest, GUEST_STOPPED);

@@ -51,6 +51,9 @@ enum guest_action {
     GUEST_START,     /* somebody started it again after it had stopped */
 };
 
+/* How long a guest has, from the press of its power button until it is stopped hard. */
+#define GUEST_BUTTON_PATIENCE_NS UINT64_C(10000000000)
+
 /* What became of a press of the power button. */
 enum guest_button {
     GUEST_BUTTON_IDLE,
@@ -90,7 +93,7 @@ struct guest {
     uint64_t started_ticks; /* the latest of them */
     uint64_t paused_ticks;  /* the latest pause began */
     uint64_t rested_ticks;  /* its vCPUs came to rest; 0: not yet */
-    struct vcpu *crashed;   /* since then; NULL: none. Written by that vCPU, as the reason is */
+    struct vcpu *crashed;   /* since the latest start; NULL: none. Written by that vCPU, as the reason is */
     char crash_reason[256];
     uint32_t crash_restarts;   /* in a row: see crash_may_restart */
     uint32_t unknown_msrs[16]; /* those whose line has been written */
@@ -178,5 +181,8 @@ void guest_wish(struct guest *guest, enum guest_action wish);
 
 /* From the monitor's CPU: a stopped guest is not started any more; guest_main returns on its CPUs. */
 void guest_end(struct guest *guest);
+
+/* Press the guest's power button, on a CPU of its own; tell so when it was heard, and leave in `button` whether. */
+void guest_press_power_button(struct guest *guest);
 
 #endif

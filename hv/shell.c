@@ -150,8 +150,10 @@ static bool take_step(void)
     uint8_t byte;
 
     if (working && job.command->until_key && job.option && ring_take(&typed, &byte)) {
+        bool of_enter = byte == '\n' && line.behind_return; /* a terminal that sends both */
         shell_line_pass(&line, byte);
-        end_work();
+        if (!of_enter)
+            end_work();
         return true;
     }
     if (!working) {

@@ -5,10 +5,8 @@
 #include "hv/vcpu.h"
 
 #include "hv/console.h"
-#include "hv/control.h"
 #include "hv/exit.h"
 #include "hv/guest.h"
-#include "hv/log.h"
 #include "hv/machine.h"
 #include "hv/monitor.h"
 #include "hv/msr.h"
@@ -95,18 +93,6 @@ static void take_snapshot(struct vcpu *vcpu)
     __atomic_fetch_add(&vcpu->snapshots, 1, __ATOMIC_RELEASE);
 }
 
-/* Told from here, so that it stands before whatever the guest does about it. */
-static void press_power_button(struct guest *guest)
-{
-    guest_devices_lock(guest);
-    bool heard = device_press_power_button(guest);
-    guest_devices_unlock(guest);
-    if (heard)
-        log_info("guest \"%s\": its power button was pressed (by the shell); it has %lu s to power off", guest->name,
-                 CONTROL_STOP_PATIENCE_NS / NS_PER_SECOND);
-    __atomic_store_n(&guest->button, heard ? GUEST_BUTTON_HEARD : GUEST_BUTTON_UNHEARD, __ATOMIC_RELEASE);
-}
-
 /*
  * Wait while the guest is paused, unless it is to stop. Returns the requests, with those that came meanwhile. All of it
  * is sleep: no exit shall have taken what this CPU does besides, which may be the monitor's.
@@ -144,7 +130,7 @@ static bool vcpu_serve_requests(struct vcpu *vcpu)
     if ((requests & REQUEST_SNAPSHOT) != 0)
         take_snapshot(vcpu);
     if ((requests & REQUEST_POWER_BUTTON) != 0)
-        press_power_button(vcpu->guest);
+        guest_press_power_button(vcpu->guest);
     if ((requests & REQUEST_NMI) != 0)
         vcpu_take_nmi(vcpu);
     /* A SIPI that came with its INIT is for the processor after it. */

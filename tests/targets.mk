@@ -37,22 +37,21 @@ build/packages/%:
 
 # ---- The demo: a configuration, and the boot modules that it names ------------------------------------
 
-ifdef KERNEL
-.PHONY: build/demo/vmlinuz
-build/demo/vmlinuz: $(KERNEL)
-	@mkdir -p $(@D)
-	@cp $< $@
-else
-build/demo/vmlinuz: | build/packages/$(KERNEL_PACKAGE)
-	@mkdir -p $(@D)
-	@cp $|/boot/vmlinuz-* $@
-endif
+# A kernel of one's own takes no drivers of another. Which kernel it is stands in a file of its own: with another one both
+# are made anew.
+kernel_package := $(if $(KERNEL),,build/packages/$(KERNEL_PACKAGE))
 
-# A kernel of one's own takes no drivers of another.
-drivers_of := $(if $(KERNEL),,build/packages/$(KERNEL_PACKAGE))
-build/demo/initramfs: tests/tools/make_initramfs.sh $(wildcard tests/tools/initramfs/*) | build/packages/busybox-static $(drivers_of)
+.PHONY: always
+build/demo/kernel: always
 	@mkdir -p $(@D)
-	@tests/tools/make_initramfs.sh build/packages/busybox-static/bin/busybox $@ $(drivers_of)
+	@echo "$(or $(KERNEL),$(KERNEL_PACKAGE))" | cmp -s - $@ || echo "$(or $(KERNEL),$(KERNEL_PACKAGE))" > $@
+
+build/demo/vmlinuz: $(KERNEL) build/demo/kernel | $(kernel_package)
+	@cp $(or $(KERNEL),$(kernel_package)/boot/vmlinuz-*) $@
+
+build/demo/initramfs: tests/tools/make_initramfs.sh $(wildcard tests/tools/initramfs/*) build/demo/kernel | \
+                      build/packages/busybox-static $(kernel_package)
+	@tests/tools/make_initramfs.sh build/packages/busybox-static/bin/busybox $@ $(kernel_package)
 
 # What a configuration names is known to the checker, once that is built. So these goals come in a make of their own:
 # "$(call with_modules,GOAL)".

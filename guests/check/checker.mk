@@ -20,7 +20,7 @@ $(CHECKER): $(checker_objects)
 
 all: $(CHECKER)
 
-test-unit: $(BUILD)/unit/bulkhead-check
+test-unit: $(BUILD)/unit/bulkhead-check $(CHECKER) # whose make is asked by a test
 $(BUILD)/unit/bulkhead-check: $(CHECKER_SOURCES:%=$(BUILD)/native/%.o) $(NATIVE_LIBRARY)
 	@mkdir -p $(@D)
 	$(Q)gcc -fsanitize=address,undefined -o $@ $^

@@ -19,7 +19,7 @@ cp "$here/initramfs/inittab" "$here/initramfs/profile" "$output.root/etc/"
 cp "$here/initramfs/start" "$output.root/etc/start"
 cp "$here/initramfs/power_button" "$output.root/etc/acpi/PWRF/00000080"
 chmod 755 "$output.root/bin/busybox" "$output.root/etc/start" "$output.root/etc/acpi/PWRF/00000080"
-if [ -n "${3:-}" ]; then
+if [ -n "${3:-}" ] && [ -d "$3/lib/modules" ]; then
     find "$3/lib/modules" '(' -name button.ko -o -name evdev.ko ')' -exec cp {} "$output.root/lib/modules/" ';'
 fi
 ln -s bin/busybox "$output.root/init"

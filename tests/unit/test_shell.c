@@ -136,6 +136,8 @@ void guest_request_reset(struct guest *guest, const char *why)
 void guest_request_power_off(struct guest *guest, const char *why)
 {
     guest->state = GUEST_STOPPING;
+    guest->action = GUEST_POWER_OFF;
+    guest->action_reason = why;
     sprintf(asked + strlen(asked), "off %s (%s)\n", guest->name, why);
 }
 
@@ -418,9 +420,8 @@ static void lists_stopped_guests(void **state)
         const char *why, *text;
     } ends[] = {
         {GUEST_STOPPED, GUEST_POWER_OFF, "ACPI S5", "powered off"},
-        {GUEST_STOPPED, GUEST_POWER_OFF, "hard, by the shell", "stopped by the shell"},
-        {GUEST_STOPPED, GUEST_POWER_OFF, "hard, by the shell: it does not listen", "stopped by the shell"},
         {GUEST_STOPPED, GUEST_CRASH, "crash", "crashed"},
+        {GUEST_STOPPED, GUEST_GO_ON, NULL, "not loaded"},
         {GUEST_STOPPED, GUEST_START, NULL, "not loaded"},
         {GUEST_STOPPED, GUEST_RESET, "keyboard controller", "not loaded"},
         {GUEST_PARKED, GUEST_CRASH, "crash", "crashed, waiting"},
@@ -446,6 +447,10 @@ static void lists_stopped_guests(void **state)
     guests[1].action = GUEST_GO_ON;
     guests[1].state = GUEST_RUNNING;
     assert_null(strstr(answer_to("guests"), "0xa0000"));
+    /* Stopped from here. */
+    (void)answer_to("stop rt now");
+    guests[1].state = GUEST_STOPPED;
+    assert_row(answer_to("guests"), "2  %-12s stopped by the shell", "rt");
 }
 
 static void pause_and_resume(void **state)
@@ -652,7 +657,8 @@ static void registers_are_asked_for(void **state)
     assert_null(strstr(screen, "no answer"));
     assert_null(strstr(screen, "state"));
     guests[1].state = GUEST_STOPPED;
-    assert_answers("regs rt", "guest \"rt\" is stopped: its CPUs have no registers to show");
+    guests[1].action = GUEST_POWER_OFF;
+    assert_answers("regs rt", "guest \"rt\" is powered off: its CPUs have no registers to show");
 }
 
 static void map_cpus_and_config(void **state)
@@ -724,9 +730,10 @@ static void statistics(void **state)
     assert_non_null(strstr(port, "300   75.0      1536 "));
     assert_non_null(strstr(cpuid, "100   25.0       384 "));
     guests[0].state = GUEST_STOPPED;
+    guests[0].action = GUEST_POWER_OFF;
     text = answer_to("stats");
     assert_narrow(text);
-    assert_non_null(strstr(text, "linux        1  stopped\r\n"));
+    assert_non_null(strstr(text, "linux        1  powered off\r\n"));
     assert_null(strstr(text, "p50"));
     /* An exit that nobody chose may be the most frequent one as well. */
     stats->kinds[EXIT_NONE].buckets[9] = 301;
