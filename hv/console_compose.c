@@ -240,13 +240,22 @@ static void begin_stream(void)
     line_open = size > 0;
 }
 
-static void stage_stream(uint32_t writer)
+/* The only guest's text is never seen in another way, and is not looked at. */
+static uint8_t take_of_stream(uint32_t writer)
 {
     uint8_t characters[CONSOLE_PLAIN_STEP_MAX];
     size_t count;
-    uint8_t byte = writer == WRITER_OWN     ? console_own_take()
-                   : writer == WRITER_SHELL ? console_shell_take()
-                                            : take_of_guest(writer, characters, &count);
+
+    if (writer == WRITER_OWN)
+        return console_own_take();
+    if (writer == WRITER_SHELL)
+        return console_shell_take();
+    return console_line_count == 1 ? console_line_take(line_of(writer)) : take_of_guest(writer, characters, &count);
+}
+
+static void stage_stream(uint32_t writer)
+{
+    uint8_t byte = take_of_stream(writer);
 
     if (line_owner != writer)
         break_line();
