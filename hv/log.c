@@ -68,11 +68,12 @@ void log_together_end(void)
     __atomic_fetch_sub(&collecting, 1, __ATOMIC_RELAXED);
 }
 
-/* A whole line. */
-static void write_line(const char *line, size_t size)
+/* A whole line of so many characters; a newline takes the place of the zero behind it. */
+static void write_line(char *line, size_t size)
 {
     struct log_room *room = own_room();
 
+    line[size++] = '\n';
     if (room == NULL) {
         console_write(line, size);
         return;
@@ -154,7 +155,6 @@ void log_line(enum log_level level, const char *format, ...)
     size_t size = compose(line, format, arguments);
     va_end(arguments);
     log_history_add(ticks, line + LINE_TEXT_AT);
-    line[size++] = '\n';
     write_line(line, size);
 }
 
@@ -166,6 +166,5 @@ void log_answer(const char *format, ...)
     va_start(arguments, format);
     size_t size = compose(line, format, arguments);
     va_end(arguments);
-    line[size++] = '\n';
     write_line(line, size);
 }

@@ -24,10 +24,8 @@ const struct shell_command shell_commands[] = {
          "Since the guest's start; with -w anew each second until a key is pressed, and then all is of that second. "
          "Halt% is sleep: in HLT, waiting to be started by the guest, or paused. Events are interrupts and NMIs that "
          "it got. For one guest: its exits by kind, with the ticks of the time stamp counter that half of them (p50), "
-         "99 "
-         "of 100 (p99) and the longest took, sleep left out. p50 and p99 are right to a factor of two; max is exact, "
-         "but "
-         "with -w only when it is the longest ever, and else the most that it can have been.",
+         "99 of 100 (p99) and the longest took, sleep left out. p50 and p99 are right to a factor of two; max is "
+         "exact, but with -w only when it is the longest ever, and else the most that it can have been.",
      .argument = SHELL_ANY_GUEST,
      .option = "-w",
      .run = shell_run_stats,

@@ -105,6 +105,14 @@ static const char *mark(const struct guest_config *guest, enum config_guest_key 
     return config_guest_has(guest, key) ? "" : "  # default";
 }
 
+/* Put a name, in quotes, behind those that a list has already; what does not fit is cut. Returns the new length. */
+static size_t list_name(char *list, size_t size, size_t length, const char *name)
+{
+    if (length >= size)
+        return length;
+    return length + format_text(list + length, size - length, "%s\"%s\"", length == 0 ? "" : ", ", name);
+}
+
 static void print_kernel(const struct guest_config *guest)
 {
     char text[SHELL_STEP_MAX / 4] = "";
@@ -114,9 +122,8 @@ static void print_kernel(const struct guest_config *guest)
     shell_print("kernel = \"%s\"", guest->kernel);
     if (guest->initrd[0] != '\0')
         shell_print("initrd = \"%s\"", guest->initrd);
-    for (uint32_t i = 0; i < guest->module_count && length < sizeof(text); i++)
-        length +=
-            format_text(text + length, sizeof(text) - length, "%s\"%s\"", i == 0 ? "" : ", ", guest->modules[i].name);
+    for (uint32_t i = 0; i < guest->module_count; i++)
+        length = list_name(text, sizeof(text), length, guest->modules[i].name);
     if (guest->module_count > 0)
         shell_print("modules = [%s]", text);
     if (guest->boot == CONFIG_BOOT_FLAT) {
@@ -133,8 +140,7 @@ static void print_devices(const struct guest_config *guest)
     size_t length = 0;
 
     for (uint32_t i = 0; i < guest->device_count; i++)
-        length +=
-            format_text(text + length, sizeof(text) - length, "%s\"%s\"", i == 0 ? "" : ", ", guest->devices[i].name);
+        length = list_name(text, sizeof(text), length, guest->devices[i].name);
     if (config_guest_has(guest, CONFIG_DEVICES))
         shell_print("devices = [%s]", text);
     else
@@ -172,8 +178,7 @@ static void print_hypervisor(const struct config *config)
     size_t length = 0;
 
     for (uint32_t i = 0; i < config->console_count; i++)
-        length += format_text(consoles + length, sizeof(consoles) - length, "%s\"%s\"", i == 0 ? "" : ", ",
-                              config_console_name(config->consoles[i]));
+        length = list_name(consoles, sizeof(consoles), length, config_console_name(config->consoles[i]));
     shell_print("[hypervisor]");
     if (config->console_count > 0)
         shell_print("console = [%s]", consoles);

@@ -83,4 +83,15 @@ static inline void fake_terminal_write(struct fake_terminal *terminal, const cha
     }
 }
 
+/* The same for a text without its zero, as the line editor writes it. */
+static inline void fake_terminal_write_part(struct fake_terminal *terminal, const char *text, size_t size)
+{
+    char copy[4096];
+
+    fake_terminal_require(size < sizeof(copy), "more than the line editor ever writes at once");
+    memcpy(copy, text, size);
+    copy[size] = '\0';
+    fake_terminal_write(terminal, copy);
+}
+
 #endif

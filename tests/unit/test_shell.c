@@ -24,11 +24,12 @@
 #define MS     UINT64_C(1000000)
 #define SECOND (1000 * MS)
 
-static const char file[] = "[guest.linux]\n"
-                           "cpus = [1, 2]\nmemory = \"64M\"\nboot = \"linux\"\nkernel = \"vmlinuz\"\n"
-                           "cmdline = \"console=ttyS0\"\nwatchdog = \"5s\"\n"
-                           "[guest.rt]\n"
-                           "cpus = [3]\nmemory = \"2M\"\nboot = \"flat\"\nkernel = \"rt.bin\"\ndevices = [\"uart\"]\n";
+static const char file[] =
+    "[guest.linux]\n"
+    "cpus = [1, 2]\nmemory = \"64M\"\nboot = \"linux\"\nkernel = \"vmlinuz\"\n"
+    "cmdline = \"console=ttyS0\"\nwatchdog = \"5s\"\n"
+    "[guest.rt]\n"
+    "cpus = [3]\nmemory = \"2M\"\nboot = \"flat\"\nkernel = \"rt.bin\"\ndevices = [\"uart\", \"pit\"]\n";
 
 static struct config config;
 static struct plan plan;
@@ -228,7 +229,7 @@ static void make_guest(unsigned number, unsigned cpus, unsigned first)
 
 static int setup(void **state)
 {
-    static const char *const device_names[] = {"uart", NULL};
+    static const char *const device_names[] = {"uart", "pit", NULL};
     struct diagnostics diagnostics = {.report = ignore};
 
     (void)state;
@@ -684,7 +685,7 @@ static void map_cpus_and_config(void **state)
     assert_non_null(strstr(text, "[guest.linux]\r\ncpus = [1, 2]\r\nmemory = \"64M\"\r\nboot = \"linux\""));
     assert_non_null(strstr(text, "watchdog = \"5s\"\r\n"));
     assert_non_null(strstr(text, "cmdline = \"console=ttyS0\"\r\n"));
-    assert_non_null(strstr(text, "devices = [\"uart\"]\r\n"));
+    assert_non_null(strstr(text, "devices = [\"uart\", \"pit\"]\r\n"));
     assert_non_null(strstr(text, "load_address = 0x7c00  # default\r\n"));
     text = answer_to("config rt");
     assert_null(strstr(text, "linux"));

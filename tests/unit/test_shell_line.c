@@ -28,12 +28,7 @@ static char before_seen[SHELL_LINE_MAX + 1];
 
 static void write_terminal(const char *text, size_t size)
 {
-    char copy[4096];
-
-    assert_true(size < sizeof(copy));
-    memcpy(copy, text, size);
-    copy[size] = '\0';
-    fake_terminal_write(&terminal, copy);
+    fake_terminal_write_part(&terminal, text, size);
 }
 
 static const char *word(const char *before, uint32_t number)
